@@ -6,7 +6,9 @@
 #![forbid(unsafe_code)]
 
 pub mod id;
+pub mod slot;
 pub mod time;
 
 pub use id::{Digest, GroupId, KeyId, ReplicaId, RepositoryId, RootKeyId};
+pub use slot::{Attestation, Principal, Room, SlotName};
 pub use time::Timestamp;
