@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 pub mod id;
+pub mod policy;
+pub mod record;
 pub mod slot;
 pub mod time;
 
