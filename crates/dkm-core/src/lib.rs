@@ -5,12 +5,22 @@
 
 #![forbid(unsafe_code)]
 
+pub mod blob;
+pub mod context;
 pub mod id;
+pub mod kdf;
+pub mod member;
+pub mod plan;
 pub mod policy;
 pub mod record;
+pub mod ring;
+pub mod safeguards;
 pub mod slot;
+pub mod suite;
 pub mod time;
 
+pub use context::Context;
 pub use id::{Digest, GroupId, KeyId, ReplicaId, RepositoryId, RootKeyId};
 pub use slot::{Attestation, Principal, Room, SlotName};
+pub use suite::Suite;
 pub use time::Timestamp;

@@ -99,6 +99,19 @@ impl PolicyChain {
         &self.versions
     }
 
+    /// The activation delay that a key made at `created` must respect: the shortest among the versions that its creator
+    /// could have known, so that a policy changed later does not disown keys made under an earlier one.
+    #[must_use]
+    pub fn activation_delay_required_ms(&self, created: Timestamp) -> Option<u64> {
+        let known = self.versions.iter().filter(|v| {
+            let p = &v.policy;
+            let lag = p.refresh_interval_max_ms() + p.replication_bound_ms + p.creation_margin_ms();
+            let replaced = self.versions.iter().filter(|w| w.version > v.version).map(|w| w.created).min();
+            v.created <= created.plus(p.clock_skew_ms) && replaced.is_none_or(|at| created <= at.plus(lag))
+        });
+        known.map(|v| v.policy.activation_delay_ms).min()
+    }
+
     /// Records that do not count, and why.
     #[must_use]
     pub fn ignored(&self) -> &[(Digest, String)] {

@@ -7,11 +7,11 @@ use super::{check_sorted, check_text};
 use crate::id::{Digest, GroupId};
 
 /// Most people of a roster.
-pub const PERSONS_MAX: usize = 256;
+pub(super) const PERSONS_MAX: usize = 256;
 /// Most levels of a roster.
-pub const LEVELS_MAX: usize = 16;
+pub(super) const LEVELS_MAX: usize = 16;
 /// Most keys of a person.
-pub const PERSON_KEYS_MAX: usize = 16;
+pub(super) const PERSON_KEYS_MAX: usize = 16;
 
 /// A human being: all accounts and keys of one human stand under one id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]

@@ -1,0 +1,202 @@
+//! The blob: what `protect` returns. docs/format.md is normative.
+//!
+//! Header H (76 bytes), key commitment C (32 bytes), then chunks of ciphertext with a 16-byte tag each.
+
+mod error;
+mod header;
+mod key;
+mod layout;
+mod seek;
+mod stream;
+
+use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce, UnboundKey};
+use zeroize::Zeroizing;
+
+pub use error::BlobError;
+pub use header::{HEADER_LEN, Header, MAGIC, VERSION};
+pub use key::BlobKey;
+pub use layout::{Layout, chunk_size_fits};
+pub use seek::SeekingReader;
+pub use stream::{open_stream, read_full, seal_stream};
+
+use crate::context::Context;
+use crate::id::Digest;
+
+/// Length of the key commitment, in bytes.
+pub const COMMITMENT_LEN: usize = 32;
+/// Header and commitment together, in bytes: what comes before the first chunk.
+pub const PREFIX_LEN: usize = HEADER_LEN + COMMITMENT_LEN;
+/// Length of a chunk's tag, in bytes.
+pub const TAG_LEN: usize = 16;
+/// Longest blob, in bytes.
+pub const BLOB_LEN_MAX: u64 = 1 << 48;
+
+/// The id of a blob: SHA-256 of its header and commitment. Unique, because the salt is.
+#[must_use]
+pub fn blob_id(prefix: &[u8; PREFIX_LEN]) -> Digest {
+    Digest::of(prefix)
+}
+
+/// The cipher of one blob, bound to header, key and context: seals and opens chunks in any order and on any thread.
+pub struct ChunkCipher {
+    prefix: [u8; PREFIX_LEN],
+    chunk_size: usize,
+    aead: LessSafeKey,
+}
+
+impl std::fmt::Debug for ChunkCipher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChunkCipher").field("chunk_size", &self.chunk_size).finish_non_exhaustive()
+    }
+}
+
+impl ChunkCipher {
+    /// The cipher of a new blob.
+    ///
+    /// # Errors
+    /// The header names another group or key, or the key is not for DKM's own blobs.
+    pub fn sealing(key: &BlobKey, header: &Header, context: &Context) -> Result<Self, BlobError> {
+        let bytes = header.encode();
+        let (aead, commitment) = key.derive(header, &bytes, context)?;
+        let mut prefix = [0u8; PREFIX_LEN];
+        prefix[..HEADER_LEN].copy_from_slice(&bytes);
+        prefix[HEADER_LEN..].copy_from_slice(&commitment);
+        Ok(Self { prefix, chunk_size: header.chunk_len(), aead })
+    }
+
+    /// The cipher of an existing blob, from its first [`PREFIX_LEN`] bytes.
+    ///
+    /// # Errors
+    /// Any fault of the header; another group or key than the header's; a commitment that does not fit key and context.
+    pub fn opening(key: &BlobKey, context: &Context, prefix: &[u8]) -> Result<Self, BlobError> {
+        let header = Header::parse(prefix)?;
+        let prefix: [u8; PREFIX_LEN] =
+            prefix.get(..PREFIX_LEN).and_then(|p| p.try_into().ok()).ok_or(BlobError::Truncated)?;
+        let (aead, commitment) = key.derive(&header, &prefix[..HEADER_LEN], context)?;
+        aws_lc_rs::constant_time::verify_slices_are_equal(&commitment, &prefix[HEADER_LEN..])
+            .map_err(|_| BlobError::WrongContext)?;
+        Ok(Self { prefix, chunk_size: header.chunk_len(), aead })
+    }
+
+    /// Header and commitment, as the blob begins.
+    #[must_use]
+    pub const fn prefix(&self) -> &[u8; PREFIX_LEN] {
+        &self.prefix
+    }
+
+    /// Plaintext bytes of every chunk but the last.
+    #[must_use]
+    pub const fn chunk_size(&self) -> usize {
+        self.chunk_size
+    }
+
+    /// Encrypts chunk `index` in place and returns its tag.
+    ///
+    /// # Errors
+    /// A chunk of a length that cannot stand at its place.
+    pub fn seal_chunk(&self, index: u64, last: bool, in_out: &mut [u8]) -> Result<[u8; TAG_LEN], BlobError> {
+        self.check_len(index, last, in_out.len())?;
+        let tag = self
+            .aead
+            .seal_in_place_separate_tag(nonce(index, last), Aad::empty(), in_out)
+            .map_err(|_| BlobError::TooLarge)?;
+        let mut out = [0u8; TAG_LEN];
+        out.copy_from_slice(tag.as_ref());
+        Ok(out)
+    }
+
+    /// Decrypts chunk `index` from `sealed` (ciphertext and tag) into `out`, which must be just as long as the
+    /// plaintext. On an error `out` holds nothing that may be used.
+    ///
+    /// # Errors
+    /// [`BlobError::Corrupt`] if the chunk is not what was sealed at this place.
+    pub fn open_chunk(&self, index: u64, last: bool, sealed: &[u8], out: &mut [u8]) -> Result<(), BlobError> {
+        let len = sealed.len().checked_sub(TAG_LEN).ok_or(BlobError::Truncated)?;
+        self.check_len(index, last, len)?;
+        if out.len() != len {
+            return Err(BlobError::Truncated);
+        }
+        let (ciphertext, tag) = sealed.split_at(len);
+        self.aead
+            .open_separate_gather(nonce(index, last), Aad::empty(), ciphertext, tag, out)
+            .map_err(|_| BlobError::Corrupt { chunk: index })
+    }
+
+    /// All chunks but the last are full; the last is not empty unless it is the only one.
+    fn check_len(&self, index: u64, last: bool, len: usize) -> Result<(), BlobError> {
+        let fits =
+            if last { len <= self.chunk_size && (len > 0 || index == 0) } else { len == self.chunk_size };
+        if fits { Ok(()) } else { Err(BlobError::Corrupt { chunk: index }) }
+    }
+}
+
+/// Chunk counter in 11 bytes, big-endian, then whether the chunk is the last.
+fn nonce(index: u64, last: bool) -> Nonce {
+    let mut bytes = [0u8; 12];
+    bytes[3..11].copy_from_slice(&index.to_be_bytes());
+    bytes[11] = u8::from(last);
+    Nonce::assume_unique_for_key(bytes)
+}
+
+/// Protects a whole plaintext: one allocation, the blob.
+///
+/// # Errors
+/// The header names another group or key than `key`, the key is not for DKM's own blobs, or the blob would be longer
+/// than [`BLOB_LEN_MAX`].
+pub fn seal(
+    key: &BlobKey,
+    header: &Header,
+    context: &Context,
+    plaintext: &[u8],
+) -> Result<Vec<u8>, BlobError> {
+    let cipher = ChunkCipher::sealing(key, header, context)?;
+    let layout = Layout::of_plaintext(to_u64(plaintext.len()), cipher.chunk_size)?;
+    let mut out = Vec::with_capacity(usize::try_from(layout.blob_len()).map_err(|_| BlobError::TooLarge)?);
+    out.extend_from_slice(&cipher.prefix);
+    let last = layout.chunks() - 1;
+    // An empty plaintext is one empty chunk; `chunks` yields none for it.
+    let empty: [&[u8]; 1] = [&[]];
+    let chunks =
+        plaintext.chunks(cipher.chunk_size).chain(empty.into_iter().take(usize::from(plaintext.is_empty())));
+    for (index, chunk) in (0u64..).zip(chunks) {
+        let start = out.len();
+        out.extend_from_slice(chunk);
+        let tag = cipher.seal_chunk(index, index == last, &mut out[start..])?;
+        out.extend_from_slice(&tag);
+    }
+    Ok(out)
+}
+
+/// Opens a whole blob. Nothing is returned unless every byte is authentic.
+///
+/// # Errors
+/// [`BlobError`] says what is wrong; lengths and header are checked before any work with the key.
+pub fn open(key: &BlobKey, context: &Context, blob: &[u8]) -> Result<Zeroizing<Vec<u8>>, BlobError> {
+    let header = Header::parse(blob)?;
+    let layout = Layout::of_blob(to_u64(blob.len()), header.chunk_len())?;
+    let cipher = ChunkCipher::opening(key, context, blob)?;
+    let len = usize::try_from(layout.plaintext_len()).map_err(|_| BlobError::TooLarge)?;
+    let mut out = Zeroizing::new(vec![0u8; len]);
+    let sealed = blob[PREFIX_LEN..].chunks(cipher.chunk_size + TAG_LEN);
+    let mut rest = out.as_mut_slice();
+    let last = layout.chunks() - 1;
+    for (index, chunk) in (0u64..).zip(sealed) {
+        let (here, after) = rest.split_at_mut(chunk.len().saturating_sub(TAG_LEN));
+        cipher.open_chunk(index, index == last, chunk, here)?;
+        rest = after;
+    }
+    Ok(out)
+}
+
+fn to_u64(len: usize) -> u64 {
+    // usize is at most 64 bits wide on every platform that Rust supports.
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+fn aead_key(algorithm: &'static aws_lc_rs::aead::Algorithm, key: &[u8]) -> Result<LessSafeKey, BlobError> {
+    // All suites take 32-byte keys, which is what is derived.
+    UnboundKey::new(algorithm, key).map(LessSafeKey::new).map_err(|_| BlobError::UnknownSuite { suite: 0 })
+}
+
+#[cfg(test)]
+mod tests;

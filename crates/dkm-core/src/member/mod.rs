@@ -1,0 +1,397 @@
+//! A client's view of one group: what it has read from which replica, and what it may do with it now.
+//!
+//! No I/O and no key material: the shell reads replicas and tells; this module decides. The simulation drives the
+//! same code.
+
+mod refusal;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use refusal::{Alarm, ProtectRefusal, UnprotectRefusal};
+
+use crate::id::{Digest, KeyId, ReplicaId};
+use crate::plan::{Draw, Plan, plan};
+use crate::record::Record;
+use crate::ring::{KeyState, Observed, Ring, RingKey};
+use crate::safeguards::Safeguards;
+use crate::slot::{Room, SlotName};
+use crate::time::Timestamp;
+
+/// What a client may do with a group, as the repository tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rights {
+    /// Read keys: protect and unprotect.
+    pub read: bool,
+    /// Add keys.
+    pub create: bool,
+    /// Add control records: policy, statuses.
+    pub own: bool,
+}
+
+/// One complete reading of one replica, on a fresh connection.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// Which replica.
+    pub replica: ReplicaId,
+    /// Its clock, where it offers one.
+    pub clock: Option<Timestamp>,
+    /// Every record it holds.
+    pub present: Vec<std::sync::Arc<Observed>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct ReplicaView {
+    seen: BTreeMap<(Room, SlotName), BTreeSet<Digest>>,
+    clock_off_ms: Option<u64>,
+}
+
+/// How a key of a blob may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnprotectLeave {
+    /// The key waits for its destruction: its use must be noticed in the repository, or its data would be lost.
+    pub notice_use: bool,
+    /// The key's state.
+    pub state: KeyState,
+}
+
+/// A client's view of one group.
+#[derive(Debug, Clone)]
+pub struct Member {
+    client: [u8; 16],
+    replicas_known: usize,
+    rights: Rights,
+    safeguards: Safeguards,
+    noticed: Option<Timestamp>,
+    replicas: BTreeMap<ReplicaId, ReplicaView>,
+    union: BTreeMap<(Room, SlotName, Digest), std::sync::Arc<Observed>>,
+    read_from: BTreeMap<KeyId, BTreeSet<ReplicaId>>,
+    doubted: BTreeSet<KeyId>,
+    denied: bool,
+    last_contact: Option<Timestamp>,
+    now: Timestamp,
+    ring: Ring,
+    alarms: BTreeSet<Alarm>,
+}
+
+impl Member {
+    /// A view that has read nothing yet. `client` is random and names this client's luck; `replicas_known` is how many
+    /// replicas are configured; `noticed` is when a long-lived client started, none for a short-lived one.
+    #[must_use]
+    pub fn new(
+        client: [u8; 16],
+        replicas_known: usize,
+        noticed: Option<Timestamp>,
+        safeguards: Safeguards,
+    ) -> Self {
+        Self {
+            client,
+            replicas_known,
+            rights: Rights::default(),
+            safeguards,
+            noticed,
+            replicas: BTreeMap::new(),
+            union: BTreeMap::new(),
+            read_from: BTreeMap::new(),
+            doubted: BTreeSet::new(),
+            denied: false,
+            last_contact: None,
+            now: Timestamp(0),
+            ring: Ring::default(),
+            alarms: BTreeSet::new(),
+        }
+    }
+
+    /// Takes the client's rights.
+    pub fn set_rights(&mut self, rights: Rights) {
+        self.rights = rights;
+    }
+
+    /// The client's rights as last told.
+    #[must_use]
+    pub const fn rights(&self) -> Rights {
+        self.rights
+    }
+
+    /// Moves the clock; within a process it never goes back.
+    pub fn advance(&mut self, clock: Timestamp) -> Timestamp {
+        self.now = self.now.max(clock);
+        self.now
+    }
+
+    /// Takes a reading: the union with what is known, never less. What has gone or changed raises an alarm.
+    pub fn observe(&mut self, clock: Timestamp, reading: &Reading) {
+        let now = self.advance(clock);
+        self.denied = false;
+        self.last_contact = Some(now);
+        let view = self.replicas.entry(reading.replica).or_default();
+        let mut present: BTreeMap<(Room, SlotName), BTreeSet<Digest>> = BTreeMap::new();
+        for seen in &reading.present {
+            present.entry((seen.room, seen.name.clone())).or_default().insert(seen.digest);
+        }
+        let gone: Vec<_> = view
+            .seen
+            .iter()
+            .filter(|(at, digests)| present.get(at).is_none_or(|p| !p.is_superset(digests)))
+            .collect();
+        let mut doubted = Vec::new();
+        for ((room, name), digests) in gone {
+            let changed = present.contains_key(&(*room, name.clone()));
+            for digest in digests {
+                let Some(known) = self.union.get(&(*room, name.clone(), *digest)) else { continue };
+                if let Record::Key(key) = &known.record {
+                    doubted.push((
+                        key.id,
+                        Alarm { replica: reading.replica, room: *room, name: name.clone(), changed },
+                    ));
+                } else {
+                    self.alarms.insert(Alarm {
+                        replica: reading.replica,
+                        room: *room,
+                        name: name.clone(),
+                        changed,
+                    });
+                }
+            }
+        }
+        view.clock_off_ms = reading.clock.map(|theirs| theirs.distance(now));
+        for seen in &reading.present {
+            if let Record::Key(key) = &seen.record
+                && seen.verified
+            {
+                self.read_from.entry(key.id).or_default().insert(reading.replica);
+            }
+            self.union.entry((seen.room, seen.name.clone(), seen.digest)).or_insert_with(|| seen.clone());
+        }
+        view.seen = present;
+        self.rederive();
+        for (key, alarm) in doubted {
+            // A destroyed key's material is meant to go.
+            if self.ring.key(key).is_none_or(|k| k.status.destroyed.is_none()) {
+                self.doubted.insert(key);
+                self.alarms.insert(alarm);
+            }
+        }
+        // A key that is whole again on every replica that was read is believed again.
+        let healed: Vec<KeyId> = self.doubted.iter().copied().filter(|key| self.is_whole(*key)).collect();
+        for key in healed {
+            self.doubted.remove(&key);
+        }
+    }
+
+    fn is_whole(&self, key: KeyId) -> bool {
+        let records: Vec<_> = self
+            .union
+            .iter()
+            .filter(|(_, seen)| matches!(&seen.record, Record::Key(k) if k.id == key))
+            .map(|((room, name, digest), _)| (*room, name.clone(), *digest))
+            .collect();
+        self.replicas.iter().filter(|(id, _)| self.read_from.get(&key).is_some_and(|r| r.contains(id))).all(
+            |(_, view)| {
+                records.iter().any(|(room, name, digest)| {
+                    view.seen.get(&(*room, name.clone())).is_some_and(|d| d.len() == 1 && d.contains(digest))
+                })
+            },
+        )
+    }
+
+    /// Takes a key that this client has just put: with read-back switched off, that alone would make it usable.
+    pub fn put_acknowledged(&mut self, observed: std::sync::Arc<Observed>) {
+        if !self.safeguards.read_back {
+            if let Record::Key(key) = &observed.record {
+                let all = (0..=u8::MAX).map(|i| ReplicaId([i; 16]));
+                self.read_from.entry(key.id).or_default().extend(all);
+            }
+            self.union.insert((observed.room, observed.name.clone(), observed.digest), observed);
+            self.rederive();
+        }
+    }
+
+    /// An authenticated replica said *denied*: everything known is dropped at once.
+    pub fn deny(&mut self) {
+        self.denied = true;
+        self.rights = Rights::default();
+        self.union.clear();
+        self.read_from.clear();
+        self.replicas.clear();
+        self.doubted.clear();
+        self.ring = Ring::default();
+    }
+
+    /// Whether the client was denied and has not been let in since.
+    #[must_use]
+    pub const fn is_denied(&self) -> bool {
+        self.denied
+    }
+
+    /// The ring as last derived.
+    #[must_use]
+    pub const fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// Alarms raised so far.
+    pub fn alarms(&self) -> impl Iterator<Item = &Alarm> {
+        self.alarms.iter()
+    }
+
+    /// From which replicas this client has read a key's whole, verified record.
+    #[must_use]
+    pub fn read_from(&self, key: KeyId) -> usize {
+        self.read_from.get(&key).map_or(0, BTreeSet::len)
+    }
+
+    /// Whether the client holds a record of this name and digest already, so that it need not be read again.
+    #[must_use]
+    pub fn holds(&self, room: Room, name: &SlotName, digest: Digest) -> bool {
+        self.union.contains_key(&(room, name.clone(), digest))
+    }
+
+    /// Decides anew with a later clock what the records come to.
+    pub fn rederive(&mut self) {
+        self.ring = Ring::derive(self.union.values().map(AsRef::as_ref), self.now, self.safeguards);
+    }
+
+    fn out_of_reach(&self) -> bool {
+        let grace = self.ring.policy().map_or(0, |p| p.offline_grace_ms);
+        self.last_contact.is_none_or(|at| self.now.since(at) > grace)
+    }
+
+    /// Until when the client may go on without contact; none before the first reading.
+    #[must_use]
+    pub fn grace_end(&self) -> Option<Timestamp> {
+        Some(self.last_contact?.plus(self.ring.policy()?.offline_grace_ms))
+    }
+
+    /// How far the clock is from the repository's, if that is too far; none while it is right or nobody can tell.
+    #[must_use]
+    pub fn clock_off_ms(&self) -> Option<u64> {
+        if !self.safeguards.clock_check {
+            return None;
+        }
+        let skew = self.ring.policy().map_or(0, |p| p.clock_skew_ms);
+        let offs: Vec<u64> = self.replicas.values().filter_map(|r| r.clock_off_ms).collect();
+        let wrong = offs.iter().filter(|off| **off > skew).count();
+        if offs.is_empty() {
+            // No replica offers a clock: what the repository attests is at least not from the future.
+            let latest = self.union.values().map(|o| o.attested.created).max()?;
+            let behind = latest.since(self.now);
+            return (behind > skew).then_some(behind);
+        }
+        // As many right as wrong is not right.
+        if wrong * 2 >= offs.len() && wrong > 0 { offs.into_iter().max() } else { None }
+    }
+
+    fn is_usable(&self, key: &RingKey) -> bool {
+        let needed = self.ring.policy().map_or(usize::MAX, |p| p.replicas_needed(self.replicas_known));
+        key.verified && !self.doubted.contains(&key.id()) && self.read_from(key.id()) >= needed
+    }
+
+    /// The key to protect with at `clock`.
+    ///
+    /// # Errors
+    /// [`ProtectRefusal`] says why there is none, and what to do.
+    pub fn protecting_key(&mut self, clock: Timestamp) -> Result<KeyId, ProtectRefusal> {
+        let now = self.advance(clock);
+        if self.denied {
+            return Err(ProtectRefusal::Denied);
+        }
+        let Some(policy) = self.ring.policy() else { return Err(ProtectRefusal::NotRead) };
+        if self.out_of_reach() {
+            return Err(ProtectRefusal::OutOfReach { grace_ms: policy.offline_grace_ms });
+        }
+        if let Some(off_ms) = self.clock_off_ms() {
+            return Err(ProtectRefusal::ClockOff { off_ms, skew_ms: policy.clock_skew_ms });
+        }
+        let mut unusable = None;
+        for key in self.ring.protecting(now) {
+            if !self.is_usable(key) {
+                unusable = unusable.or(Some(key));
+                continue;
+            }
+            // An archived key stands in while its successor is not usable here, but no longer than a client out of
+            // reach would use it: destruction counts on that.
+            if key.superseded_at.is_some_and(|at| now.since(at) > policy.offline_grace_ms) {
+                break;
+            }
+            if let Some(limit) = policy.overdue_refuse_after_ms
+                && now.since(key.end(policy)) > limit
+            {
+                return Err(ProtectRefusal::Overdue {
+                    key: key.id(),
+                    by_ms: now.since(key.end(policy)),
+                    limit_ms: limit,
+                });
+            }
+            return Ok(key.id());
+        }
+        Err(match unusable {
+            Some(key) => ProtectRefusal::NotUsable {
+                key: key.id(),
+                read_from: self.read_from(key.id()),
+                needed: policy.replicas_needed(self.replicas_known),
+                doubted: self.doubted.contains(&key.id()),
+            },
+            None => ProtectRefusal::NoKey,
+        })
+    }
+
+    /// Whether a blob of this key may be opened at `clock`.
+    ///
+    /// # Errors
+    /// [`UnprotectRefusal`] says why not, and what to do.
+    pub fn unprotect_leave(
+        &mut self,
+        clock: Timestamp,
+        key: KeyId,
+        allow_compromised: bool,
+    ) -> Result<UnprotectLeave, UnprotectRefusal> {
+        let now = self.advance(clock);
+        if self.denied {
+            return Err(UnprotectRefusal::Denied);
+        }
+        let Some(policy) = self.ring.policy() else { return Err(UnprotectRefusal::NotRead) };
+        if self.out_of_reach() {
+            return Err(UnprotectRefusal::OutOfReach { grace_ms: policy.offline_grace_ms });
+        }
+        let Some(found) = self.ring.key(key) else { return Err(UnprotectRefusal::UnknownKey { key }) };
+        if found.status.destroyed.is_some() {
+            return Err(UnprotectRefusal::Destroyed { key });
+        }
+        if !found.verified {
+            return Err(UnprotectRefusal::NotVerified { key });
+        }
+        if found.status.compromised.is_some() && !allow_compromised {
+            return Err(UnprotectRefusal::Compromised { key });
+        }
+        Ok(UnprotectLeave { notice_use: found.status.cooling_off_since.is_some(), state: found.state(now) })
+    }
+
+    /// What this client does about the ring at `clock`. A client whose clock is off, or that is out of reach, does
+    /// nothing.
+    pub fn plan(&mut self, clock: Timestamp) -> Plan {
+        let now = self.advance(clock);
+        if self.denied || self.out_of_reach() || self.clock_off_ms().is_some() {
+            return Plan::Nothing { until: now };
+        }
+        let client = self.client;
+        let may_create = self.rights.create;
+        plan(&self.ring, now, |key| Draw::derive(&client, key), may_create, self.noticed, self.safeguards)
+    }
+
+    /// When the next decision may come out differently although nothing was read: an activation, an end, the grace.
+    #[must_use]
+    pub fn next_change(&self) -> Timestamp {
+        let now = self.now;
+        let policy = self.ring.policy();
+        let keys = self.ring.keys.iter().flat_map(|k| {
+            let limit = policy.and_then(|p| p.overdue_refuse_after_ms.map(|l| k.end(p).plus(l)));
+            let stand_in = policy.and_then(|p| k.superseded_at.map(|at| at.plus(p.offline_grace_ms)));
+            let exposures = k.exposures.iter().map(|e| Timestamp(e.from_ms));
+            [Some(k.activation()), limit, stand_in].into_iter().flatten().chain(exposures)
+        });
+        keys.filter(|at| *at > now).chain(self.grace_end().map(|at| at.plus(1))).min().unwrap_or(now)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,434 @@
+//! The key ring: what a set of records says about a group's keys at a point in time.
+//!
+//! [`Ring::derive`] is a pure function of (records, time). It holds no key material.
+
+mod status;
+mod trust;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+pub use trust::Distrust;
+
+use crate::id::{Digest, KeyId};
+use crate::policy::{Policy, PolicyChain};
+use crate::record::{ExposedRecord, Family, KeyRecord, Origin, Record};
+use crate::safeguards::Safeguards;
+use crate::slot::{Attestation, Room, SlotName};
+use crate::time::Timestamp;
+
+/// Most keys of a ring.
+pub const RING_LEN_MAX: usize = 100_000;
+
+/// A record as a repository holds it. Key records come without their material.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// The room it lies in.
+    pub room: Room,
+    /// The slot it lies in.
+    pub name: SlotName,
+    /// Digest of its bytes as stored.
+    pub digest: Digest,
+    /// The record; for a key, with [`crate::record::Material::None`].
+    pub record: Record,
+    /// What the repository says of its origin.
+    pub attested: Attestation,
+    /// For a key: whether its material was opened and gives its id. True for all other kinds.
+    pub verified: bool,
+}
+
+/// State of a key (NIST SP 800-57 part 1 §7), in the order of the lattice: the highest that applies wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyState {
+    /// Made, not yet in use: clients are learning of it.
+    PreActive,
+    /// May protect.
+    Active,
+    /// Does not protect until resumed; still unprotects.
+    Suspended,
+    /// Archived: unprotects only.
+    Deactivated,
+    /// Others may know it: unprotects only with an explicit override.
+    Compromised,
+    /// Erased for ever.
+    Destroyed,
+}
+
+impl KeyState {
+    /// The state's name, as NIST writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PreActive => "pre-active",
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Deactivated => "deactivated",
+            Self::Compromised => "compromised",
+            Self::Destroyed => "destroyed",
+        }
+    }
+}
+
+impl fmt::Display for KeyState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What the statuses of a key come to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StatusSummary {
+    /// Digests of all statuses that count, sorted: a new status answers them all.
+    pub heads: Vec<Digest>,
+    /// Highest epoch among them.
+    pub epoch: u32,
+    /// Suspensions that nothing cancels.
+    pub suspensions: Vec<Digest>,
+    /// Since when the key cools off before its destruction; none when it does not.
+    pub cooling_off_since: Option<Timestamp>,
+    /// Whether somebody needed the key in a cooling-off time, so that its destruction was called off.
+    pub use_noticed: bool,
+    /// Deactivated by an owner, and since when.
+    pub deactivated: Option<Timestamp>,
+    /// Compromised, and since when.
+    pub compromised: Option<Timestamp>,
+    /// Destroyed, and since when.
+    pub destroyed: Option<Timestamp>,
+    /// The latest reason given.
+    pub reason: Option<String>,
+}
+
+/// A key of the ring.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RingKey {
+    /// Its record, without material.
+    pub record: KeyRecord,
+    /// Digest of the record as stored.
+    pub digest: Digest,
+    /// The slot it lies in.
+    pub name: SlotName,
+    /// What the repository says of its origin.
+    pub attested: Attestation,
+    /// Whether its material gives its id. Only verified keys unprotect.
+    pub verified: bool,
+    /// Why it may never protect; none for a key that may.
+    pub distrust: Option<Distrust>,
+    /// What its statuses come to.
+    pub status: StatusSummary,
+    /// Since when a successor protects in its place; may lie in the future.
+    pub superseded_at: Option<Timestamp>,
+    /// Intervals in which a person could read it.
+    pub exposures: Vec<ExposedRecord>,
+}
+
+impl RingKey {
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> KeyId {
+        self.record.id
+    }
+
+    /// From when it may protect.
+    #[must_use]
+    pub fn activation(&self) -> Timestamp {
+        Timestamp(self.record.activates_at_ms).max(self.attested.created)
+    }
+
+    /// When its successor is to take over.
+    #[must_use]
+    pub fn end(&self, policy: &Policy) -> Timestamp {
+        self.activation().plus(policy.rotation_period_ms)
+    }
+
+    /// Its state at `now`.
+    #[must_use]
+    pub fn state(&self, now: Timestamp) -> KeyState {
+        if self.status.destroyed.is_some() {
+            KeyState::Destroyed
+        } else if self.status.compromised.is_some() {
+            KeyState::Compromised
+        } else if self.deactivated_since(now).is_some() {
+            KeyState::Deactivated
+        } else if !self.status.suspensions.is_empty() {
+            KeyState::Suspended
+        } else if self.activation() <= now {
+            KeyState::Active
+        } else {
+            KeyState::PreActive
+        }
+    }
+
+    /// Since when the key is archived; none while it is not.
+    #[must_use]
+    pub fn deactivated_since(&self, now: Timestamp) -> Option<Timestamp> {
+        let superseded = self.superseded_at.filter(|at| *at <= now);
+        let never = self.distrust.as_ref().map(|_| self.attested.created);
+        [superseded, self.status.deactivated, never].into_iter().flatten().min()
+    }
+
+    /// Whether a person could read it in an interval that began before `now`.
+    #[must_use]
+    pub fn is_exposed(&self, now: Timestamp) -> bool {
+        self.exposures.iter().any(|e| e.from_ms <= now.0)
+    }
+
+    /// Whether a person could read it in an interval that has ended by `now`: reason to roll away from it.
+    #[must_use]
+    pub fn exposure_ended(&self, now: Timestamp) -> Option<Timestamp> {
+        self.exposures.iter().map(|e| Timestamp(e.until_ms)).filter(|until| *until <= now).max()
+    }
+
+    /// Whether trust and statuses let it protect, its activation aside.
+    #[must_use]
+    pub fn may_ever_protect(&self) -> bool {
+        self.distrust.is_none()
+            && self.status.destroyed.is_none()
+            && self.status.compromised.is_none()
+            && self.status.deactivated.is_none()
+            && self.status.suspensions.is_empty()
+    }
+
+    /// Rank for protection: later activation wins; creation time and id decide between conflict twins.
+    pub(crate) fn rank(&self) -> (Timestamp, Timestamp, KeyId) {
+        (self.activation(), self.attested.created, self.id())
+    }
+}
+
+/// Something that readers of the records should know.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Finding {
+    /// A record that does not count, and why.
+    Ignored {
+        /// Where it lies.
+        room: Room,
+        /// Its slot.
+        name: SlotName,
+        /// Why it does not count.
+        why: String,
+    },
+    /// A key that may never protect, and why.
+    KeyIgnored {
+        /// The key.
+        key: KeyId,
+        /// Why.
+        why: Distrust,
+        /// Who made it, as the repository says.
+        creator: String,
+    },
+    /// Several policy versions that do not know of each other; the more restrictive of each field is in force.
+    PolicySiblings {
+        /// How many.
+        count: usize,
+    },
+    /// Two keys in one slot, made on two replicas that could not talk to each other: both are good.
+    ConflictTwins {
+        /// The slot.
+        name: SlotName,
+    },
+    /// More keys than a ring may have; the newest are left out.
+    RingTooLong {
+        /// How many keys there are.
+        len: usize,
+    },
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ignored { room, name, why } => write!(f, "record {room}/{name} is ignored: {why}"),
+            Self::KeyIgnored { key, why, creator } => {
+                write!(f, "key {key} by {creator} never protects: {why}")
+            }
+            Self::PolicySiblings { count } => {
+                write!(
+                    f,
+                    "{count} policy versions do not know of each other; the more restrictive of each field is in force (settle with `dkm policy set`)"
+                )
+            }
+            Self::ConflictTwins { name } => {
+                write!(
+                    f,
+                    "slot {name} holds two keys, made on replicas that could not talk to each other; both are kept"
+                )
+            }
+            Self::RingTooLong { len } => write!(f, "the ring has {len} keys, the limit is {RING_LEN_MAX}"),
+        }
+    }
+}
+
+/// What a set of records says at a point in time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Ring {
+    /// Name of the group, once its record was read.
+    pub name: Option<String>,
+    /// The policies.
+    pub policies: PolicyChain,
+    /// The keys, oldest activation first.
+    pub keys: Vec<RingKey>,
+    /// All exposures.
+    pub exposures: Vec<ExposedRecord>,
+    /// What readers should know.
+    pub findings: Vec<Finding>,
+    index: BTreeMap<KeyId, usize>,
+}
+
+impl Ring {
+    /// Derives the ring from records, in any order.
+    #[must_use]
+    pub fn derive<'a>(
+        observed: impl IntoIterator<Item = &'a Observed>,
+        now: Timestamp,
+        safeguards: Safeguards,
+    ) -> Self {
+        let mut ring = Self::default();
+        let mut policies = Vec::new();
+        let mut statuses = Vec::new();
+        let mut keys: BTreeMap<KeyId, RingKey> = BTreeMap::new();
+        let mut slots: BTreeMap<&SlotName, KeyId> = BTreeMap::new();
+        for seen in observed {
+            if seen.record.room() != seen.room {
+                ring.ignore(
+                    seen,
+                    format!("a {} record does not belong into this room", seen.record.kind_name()),
+                );
+                continue;
+            }
+            match &seen.record {
+                Record::Group(group) => ring.name = Some(group.name.clone()),
+                Record::Policy(policy) => policies.push((seen.digest, policy, &seen.attested)),
+                Record::Roster(_) => {}
+                Record::Status(status) => statuses.push((seen, status)),
+                Record::Exposed(exposed) => ring.exposures.push(exposed.clone()),
+                Record::Key(key) => {
+                    if slots.insert(&seen.name, key.id).is_some_and(|other| other != key.id) {
+                        ring.findings.push(Finding::ConflictTwins { name: seen.name.clone() });
+                    }
+                    keep_better(&mut keys, seen, key);
+                }
+            }
+        }
+        ring.policies = PolicyChain::resolve(policies);
+        if ring.policies.heads().len() > 1 {
+            ring.findings.push(Finding::PolicySiblings { count: ring.policies.heads().len() });
+        }
+        for (digest, why) in ring.policies.ignored() {
+            let name = SlotName::for_content("policy", *digest);
+            ring.findings.push(Finding::Ignored { room: Room::Control, name, why: why.clone() });
+        }
+        let Some(policy) = ring.policies.effective().cloned() else { return ring };
+        status::apply(&mut keys, &statuses, &policy, &mut ring.findings);
+        for key in keys.values_mut() {
+            // Readable in the interval: it existed before the interval's end.
+            key.exposures =
+                ring.exposures.iter().filter(|e| key.attested.created.0 < e.until_ms).cloned().collect();
+        }
+        let mut keys: Vec<RingKey> = keys.into_values().collect();
+        if keys.len() > RING_LEN_MAX {
+            ring.findings.push(Finding::RingTooLong { len: keys.len() });
+            keys.sort_by_key(|k| (k.attested.created, k.id()));
+            keys.truncate(RING_LEN_MAX);
+        }
+        trust::judge(&mut keys, &ring.policies, &policy, &ring.exposures, now, safeguards);
+        for key in &keys {
+            if let Some(why) = &key.distrust
+                && !matches!(why, Distrust::NotRolled)
+            {
+                let creator = key.attested.creator.0.clone();
+                ring.findings.push(Finding::KeyIgnored { key: key.id(), why: why.clone(), creator });
+            }
+        }
+        keys.sort_by_key(RingKey::rank);
+        supersede(&mut keys);
+        ring.index = keys.iter().enumerate().map(|(i, key)| (key.id(), i)).collect();
+        ring.keys = keys;
+        ring.findings.sort();
+        ring.findings.dedup();
+        ring
+    }
+
+    /// The policy in force; none while no policy record was read.
+    #[must_use]
+    pub fn policy(&self) -> Option<&Policy> {
+        self.policies.effective()
+    }
+
+    /// The key with this id.
+    #[must_use]
+    pub fn key(&self, id: KeyId) -> Option<&RingKey> {
+        self.index.get(&id).and_then(|i| self.keys.get(*i))
+    }
+
+    /// Which keys may protect at `now`, best first: not exposed before exposed, then latest activation.
+    pub fn protecting(&self, now: Timestamp) -> impl Iterator<Item = &RingKey> {
+        let mut candidates: Vec<&RingKey> =
+            self.keys.iter().filter(|k| k.may_ever_protect() && k.activation() <= now).collect();
+        candidates.sort_by_key(|k| (!k.is_exposed(now), k.rank()));
+        candidates.into_iter().rev()
+    }
+
+    /// The first free attempt at the slot after `predecessor`.
+    #[must_use]
+    pub fn free_attempt(&self, predecessor: Option<KeyId>) -> u32 {
+        let taken = self
+            .keys
+            .iter()
+            .filter(|k| k.record.predecessor == predecessor && k.record.origin == Origin::Rolled);
+        taken.map(|k| k.record.attempt.saturating_add(1)).max().unwrap_or(0)
+    }
+
+    fn ignore(&mut self, seen: &Observed, why: String) {
+        self.findings.push(Finding::Ignored { room: seen.room, name: seen.name.clone(), why });
+    }
+}
+
+/// Several records of one key: its own before a restored copy of it, a verified before an unverified one.
+fn keep_better(keys: &mut BTreeMap<KeyId, RingKey>, seen: &Observed, record: &KeyRecord) {
+    let candidate = RingKey {
+        record: record.clone(),
+        digest: seen.digest,
+        name: seen.name.clone(),
+        attested: seen.attested.clone(),
+        verified: seen.verified,
+        distrust: None,
+        status: StatusSummary::default(),
+        superseded_at: None,
+        exposures: Vec::new(),
+    };
+    let worth = |k: &RingKey| {
+        let in_place = k.record.slot() == k.name;
+        (
+            k.verified,
+            in_place,
+            std::cmp::Reverse(k.record.origin),
+            k.attested.template_ok,
+            std::cmp::Reverse(k.digest),
+        )
+    };
+    match keys.entry(record.id) {
+        std::collections::btree_map::Entry::Vacant(free) => {
+            free.insert(candidate);
+        }
+        std::collections::btree_map::Entry::Occupied(mut taken) => {
+            if worth(&candidate) > worth(taken.get()) {
+                taken.insert(candidate);
+            }
+        }
+    }
+}
+
+/// A key is superseded when the next trusted key in rank activates, whatever becomes of that one later.
+fn supersede(keys: &mut [RingKey]) {
+    let mut next: Option<Timestamp> = None;
+    for key in keys.iter_mut().rev() {
+        key.superseded_at = next;
+        if key.distrust.is_none() && key.record.family == Family::Native {
+            next = Some(key.activation());
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

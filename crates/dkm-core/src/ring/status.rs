@@ -1,0 +1,86 @@
+//! What the statuses of keys come to: a lattice, so that order of arrival does not matter.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Finding, Observed, RingKey};
+use crate::id::KeyId;
+use crate::policy::Policy;
+use crate::record::{Change, Purpose, StatusRecord};
+
+pub(super) fn apply(
+    keys: &mut BTreeMap<KeyId, RingKey>,
+    statuses: &[(&Observed, &StatusRecord)],
+    policy: &Policy,
+    findings: &mut Vec<Finding>,
+) {
+    let mut counting: BTreeMap<KeyId, Vec<(&Observed, &StatusRecord)>> = BTreeMap::new();
+    for (seen, status) in statuses {
+        match author_may(seen, status, policy) {
+            Ok(()) => counting.entry(status.key).or_default().push((seen, status)),
+            Err(why) => findings.push(Finding::Ignored { room: seen.room, name: seen.name.clone(), why }),
+        }
+    }
+    for (id, statuses) in counting {
+        if let Some(key) = keys.get_mut(&id) {
+            summarize(key, &statuses);
+        }
+    }
+}
+
+fn author_may(seen: &Observed, status: &StatusRecord, policy: &Policy) -> Result<(), String> {
+    if !seen.attested.template_ok {
+        return Err("its access control is not the template's".to_owned());
+    }
+    let (allowed, role) = if status.purpose == Purpose::InUse {
+        (&policy.creators, "creator")
+    } else {
+        (&policy.owners, "owner")
+    };
+    match allowed {
+        Some(names) if !names.contains(&seen.attested.creator.0) => {
+            Err(format!("its author {} is not an {role} of the group", seen.attested.creator))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn summarize(key: &mut RingKey, statuses: &[(&Observed, &StatusRecord)]) {
+    let mut cancelled = BTreeSet::new();
+    let mut cancelled_by_use = BTreeSet::new();
+    for (_, status) in statuses.iter().filter(|(_, s)| s.change == Change::Resumed) {
+        if status.purpose == Purpose::InUse {
+            cancelled_by_use.extend(status.answers.iter().copied());
+        } else {
+            cancelled.extend(status.answers.iter().copied());
+        }
+    }
+    let summary = &mut key.status;
+    for (seen, status) in statuses {
+        let at = seen.attested.created;
+        summary.heads.push(seen.digest);
+        if status.epoch >= summary.epoch {
+            summary.epoch = status.epoch;
+            summary.reason = Some(status.reason.clone()).filter(|r| !r.is_empty());
+        }
+        let earliest = |slot: &mut Option<crate::Timestamp>| *slot = Some(slot.map_or(at, |t| t.min(at)));
+        match status.change {
+            Change::Resumed => summary.use_noticed |= status.purpose == Purpose::InUse,
+            Change::Suspended => {
+                let cooling = status.purpose == Purpose::CoolingOff;
+                if cancelled.contains(&seen.digest) || (cooling && cancelled_by_use.contains(&seen.digest)) {
+                    continue;
+                }
+                summary.suspensions.push(seen.digest);
+                if cooling {
+                    // The latest counts: a second begin starts the time anew.
+                    summary.cooling_off_since = Some(summary.cooling_off_since.map_or(at, |t| t.max(at)));
+                }
+            }
+            Change::Deactivated => earliest(&mut summary.deactivated),
+            Change::Compromised => earliest(&mut summary.compromised),
+            Change::Destroyed => earliest(&mut summary.destroyed),
+        }
+    }
+    summary.heads.sort_unstable();
+    summary.suspensions.sort_unstable();
+}

@@ -1,0 +1,136 @@
+//! Which keys may protect: judged by what the repository attests, never by what a record says of itself.
+
+use std::fmt;
+
+use super::RingKey;
+use crate::policy::{Policy, PolicyChain};
+use crate::record::{ExposedRecord, Family, Origin};
+use crate::safeguards::Safeguards;
+use crate::time::Timestamp;
+
+/// Why a key may never protect. It still unprotects if its material is verified.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Distrust {
+    /// Its material does not give its id, or could not be opened.
+    NotVerified,
+    /// Restored from an archive or imported: archived from the start.
+    NotRolled,
+    /// Not a key for DKM's own blobs.
+    ForeignFamily,
+    /// It does not lie in the slot that its predecessor and attempt give.
+    WrongSlot,
+    /// Its access control is not the template's: others may be able to read it.
+    LooseAccessControl,
+    /// Its author is not a creator.
+    NotACreator,
+    /// The repository says it was made in the future.
+    CreatedInFuture,
+    /// It would have been used before clients could learn of it.
+    ShortDelay,
+    /// It is dated far beyond the end of the key it succeeds.
+    TooFarAhead,
+}
+
+impl fmt::Display for Distrust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotVerified => "its material could not be opened or does not give its id",
+            Self::NotRolled => "it was restored or imported",
+            Self::ForeignFamily => "it belongs to another key family",
+            Self::WrongSlot => "it lies in a slot that is not its own",
+            Self::LooseAccessControl => "its access control is not the template's",
+            Self::NotACreator => "its author is not a creator of the group",
+            Self::CreatedInFuture => "the repository says it was made in the future",
+            Self::ShortDelay => "its activation is closer to its creation than the activation delay",
+            Self::TooFarAhead => "its activation lies far beyond the end of the key it succeeds",
+        })
+    }
+}
+
+/// Judges all keys, oldest first: an exception for a short delay depends on what protected when the key was made.
+pub(super) fn judge(
+    keys: &mut [RingKey],
+    policies: &PolicyChain,
+    policy: &Policy,
+    exposures: &[ExposedRecord],
+    now: Timestamp,
+    safeguards: Safeguards,
+) {
+    keys.sort_by_key(|k| (k.attested.created, k.id()));
+    let first = keys.iter().find(|k| k.verified && is_first(k)).map(|k| k.attested.created);
+    for i in 0..keys.len() {
+        let (before, rest) = keys.split_at_mut(i);
+        let Some(key) = rest.first_mut() else { break };
+        key.distrust = plain_faults(key, policy, now);
+        if key.distrust.is_some() || !safeguards.activation_delay {
+            continue;
+        }
+        let created = key.attested.created;
+        let delay = policies.activation_delay_required_ms(created).unwrap_or(policy.activation_delay_ms);
+        let early = Timestamp(key.record.activates_at_ms) < created.plus(delay);
+        if early && !is_excepted(key, before, first, policy, exposures) {
+            key.distrust = Some(Distrust::ShortDelay);
+            continue;
+        }
+        let predecessor_end =
+            before.iter().find(|k| Some(k.id()) == key.record.predecessor).map_or(created, |k| k.end(policy));
+        let latest = predecessor_end
+            .max(created.plus(policy.activation_delay_ms.max(delay)))
+            .plus(policy.activation_delay_ms)
+            .plus(policy.clock_skew_ms.saturating_mul(2));
+        if Timestamp(key.record.activates_at_ms) > latest {
+            key.distrust = Some(Distrust::TooFarAhead);
+        }
+    }
+}
+
+fn is_first(key: &RingKey) -> bool {
+    key.record.predecessor.is_none()
+        && key.record.origin == Origin::Rolled
+        && key.record.family == Family::Native
+}
+
+fn plain_faults(key: &RingKey, policy: &Policy, now: Timestamp) -> Option<Distrust> {
+    if !key.verified {
+        Some(Distrust::NotVerified)
+    } else if key.record.slot() != key.name {
+        Some(Distrust::WrongSlot)
+    } else if key.record.family != Family::Native {
+        Some(Distrust::ForeignFamily)
+    } else if key.record.origin != Origin::Rolled {
+        Some(Distrust::NotRolled)
+    } else if !key.attested.template_ok {
+        Some(Distrust::LooseAccessControl)
+    } else if policy.creators.as_ref().is_some_and(|names| !names.contains(&key.attested.creator.0)) {
+        Some(Distrust::NotACreator)
+    } else if key.attested.created > now.plus(policy.clock_skew_ms) {
+        Some(Distrust::CreatedInFuture)
+    } else {
+        None
+    }
+}
+
+/// The three cases in which a key may be used before the activation delay has passed.
+fn is_excepted(
+    key: &RingKey,
+    before: &[RingKey],
+    first: Option<Timestamp>,
+    policy: &Policy,
+    exposures: &[ExposedRecord],
+) -> bool {
+    let created = key.attested.created;
+    if is_first(key) {
+        // The group's first key, or its twin on a replica that had not heard of it yet.
+        let twin_bound = policy.replication_bound_ms.saturating_add(policy.creation_margin_ms());
+        return first.is_some_and(|first| created <= first.plus(twin_bound));
+    }
+    // The key that protected when this one was made, its later fate aside.
+    let protected =
+        before.iter().filter(|k| k.distrust.is_none() && k.activation() <= created).max_by_key(|k| k.rank());
+    let Some(protected) = protected else { return false };
+    if protected.status.compromised.is_some() {
+        return true;
+    }
+    exposures.iter().any(|e| e.until_ms <= created.0 && protected.attested.created.0 < e.until_ms)
+}

@@ -1,0 +1,13 @@
+//! Suite 1: AES-256-GCM (NIST SP 800-38D) with 12-byte nonces and 16-byte tags.
+
+use aws_lc_rs::aead;
+
+/// Number in headers and policies.
+pub(super) const NUMBER: u16 = 1;
+/// Common name.
+pub(super) const NAME: &str = "AES-256-GCM";
+
+/// The primitive.
+pub(super) fn algorithm() -> &'static aead::Algorithm {
+    &aead::AES_256_GCM
+}
