@@ -1,0 +1,22 @@
+//! `cargo xtask quickstart`: builds the `dkm` command and starts its tour.
+
+use anyhow::Result;
+
+use crate::shell;
+
+/// Arguments of `cargo xtask quickstart`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Passed on to `dkm quickstart`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+/// Runs the command. Nothing has to be installed for it: Rust and a C compiler are enough.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    shell::run(
+        shell::cargo()
+            .args(["run", "--quiet", "--locked", "--package", "dkm-cli", "--bin", "dkm", "--", "quickstart"])
+            .args(&arguments.arguments),
+    )
+}

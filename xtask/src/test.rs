@@ -1,0 +1,149 @@
+//! `cargo xtask test`: every check, one after the other, each with a name and a time.
+//!
+//! Order and profiles are chosen so that dependencies are built three times in all: once as metadata (lints and
+//! documentation), once in the dev profile (tests and quickstart), once in release (only what the simulation needs).
+
+use std::fs;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{fuzz, licences, setup, shell, sim, vectors};
+
+/// Arguments of `cargo xtask test`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Also fuzz each parser for a minute, simulate five million seeds, and let cargo-deny judge
+    #[arg(long)]
+    long: bool,
+    /// Only steps whose name contains this
+    #[arg(long)]
+    only: Option<String>,
+}
+
+struct Step {
+    name: &'static str,
+    run: fn() -> Result<()>,
+    long_only: bool,
+}
+
+const fn step(name: &'static str, run: fn() -> Result<()>) -> Step {
+    Step { name, run, long_only: false }
+}
+
+const fn long(name: &'static str, run: fn() -> Result<()>) -> Step {
+    Step { name, run, long_only: true }
+}
+
+const STEPS: &[Step] = &[
+    step("tools", || {
+        setup::need(&[setup::AGE, setup::SSH_KEYGEN, setup::SETPRIV, setup::MOUNT])?;
+        setup::python().map(drop)
+    }),
+    step("format", || cargo(&["fmt", "--all", "--check"])),
+    step("licences", licences::check),
+    long("cargo-deny-tool", || setup::cargo_tool("cargo-deny", "cargo-deny")),
+    step("cargo-deny", cargo_deny),
+    step("lints", || cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"])),
+    step("docs", || {
+        let mut doc = shell::cargo();
+        doc.env("RUSTDOCFLAGS", "-Dwarnings").args(["doc", "--locked", "--workspace", "--no-deps"]);
+        // Without the binary of the same name, whose pages would overwrite the library's.
+        shell::run(doc.args(["--lib", "--document-private-items"]))
+    }),
+    step("vectors", || vectors::run(&vectors::Arguments { check: true })),
+    step("independent-reader", || {
+        shell::run(shell::command(setup::python()?).arg("testdata/vectors/reader.py"))
+    }),
+    step("tests", || cargo(&["test", "--locked", "--workspace"])),
+    step("simulation", || sim::with(&["run", "--seeds", "100000"])),
+    step("simulation-can-fail", || sim::with(&["prove"])),
+    step("quickstart", quickstart),
+    long("simulation-long", || sim::with(&["run", "--seeds", "5000000"])),
+    long("fuzz", || fuzz::all(60)),
+    step("tree-unchanged", tree_unchanged),
+];
+
+/// Runs the command.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let chosen = |step: &&Step| {
+        (arguments.long || !step.long_only)
+            && arguments.only.as_ref().is_none_or(|part| step.name.contains(part.as_str()))
+    };
+    let mut passed = Vec::new();
+    let mut failed = Vec::new();
+    for step in STEPS.iter().filter(chosen) {
+        println!("==> {}", step.name);
+        let start = Instant::now();
+        let result = (step.run)();
+        let seconds = start.elapsed().as_secs_f64();
+        match result {
+            Ok(()) => {
+                println!("<== {} passed in {seconds:.1} s", step.name);
+                passed.push((step.name, seconds));
+            }
+            Err(error) => {
+                println!("<== {} FAILED after {seconds:.1} s: {error:#}", step.name);
+                failed.push((step.name, seconds));
+            }
+        }
+    }
+    if passed.is_empty() && failed.is_empty() {
+        bail!(
+            "no step has such a name; there are: {}",
+            STEPS.iter().map(|s| s.name).collect::<Vec<_>>().join(", ")
+        );
+    }
+    println!();
+    for (outcome, steps) in [("passed", &passed), ("FAILED", &failed)] {
+        for (name, seconds) in steps {
+            println!("{outcome}  {name:<22} {seconds:>7.1} s");
+        }
+    }
+    println!("{} passed, {} failed", passed.len(), failed.len());
+    if failed.is_empty() { Ok(()) } else { bail!("{} steps failed", failed.len()) }
+}
+
+fn cargo(arguments: &[&str]) -> Result<()> {
+    shell::run(shell::cargo().args(arguments))
+}
+
+/// A second opinion where the tool is installed. Advisories change without us, so they judge no commit.
+fn cargo_deny() -> Result<()> {
+    if !shell::has("cargo-deny") {
+        println!("cargo-deny is not installed; the step \"licences\" applied the same rules");
+        return Ok(());
+    }
+    cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"])
+}
+
+/// The tour, in a folder of its own, as a new user with an empty home would see it.
+fn quickstart() -> Result<()> {
+    let folder = shell::own_folder().join("quickstart");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("can't remove {}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("can't create {}", folder.display()))?;
+    cargo(&["build", "--quiet", "--locked", "--package", "dkm-cli"])?;
+    let dkm = shell::target().join("debug/dkm");
+    shell::run(
+        shell::command(dkm)
+            .arg("quickstart")
+            .current_dir(&folder)
+            .env("HOME", &folder)
+            .env_remove("XDG_CONFIG_HOME")
+            .env_remove("XDG_DATA_HOME")
+            .env_remove("XDG_STATE_HOME")
+            .env_remove("DKM_REPOSITORY")
+            .env_remove("DKM_GROUP"),
+    )
+}
+
+/// No step may have changed a committed file: snapshots and vectors are compared, not written.
+fn tree_unchanged() -> Result<()> {
+    if !shell::root().join(".git").exists() || !shell::has("git") {
+        println!("not a git checkout: nothing to compare with");
+        return Ok(());
+    }
+    shell::run(shell::command("git").args(["diff", "--exit-code", "--stat"]))
+}
