@@ -1,0 +1,38 @@
+//! What each fuzz target does with its input.
+//!
+//! A target takes any bytes and panics if the product breaks a promise on them. The same functions run under libFuzzer
+//! (`cargo xtask fuzz`) and, on the seeds and on simple mutations of them, in the ordinary tests.
+
+#![forbid(unsafe_code)]
+// A panic is how a fuzz target reports.
+#![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used)]
+
+mod blob;
+mod context;
+mod mutate;
+mod names;
+mod record;
+
+pub use mutate::Mutator;
+
+/// A fuzz target.
+pub type Target = fn(&[u8]);
+
+/// Every target by name. fuzz/fuzz_targets/ holds a file, and fuzz/seeds/ a folder, of the same name.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("blob_edit", blob::edit),
+    ("blob_header", blob::header),
+    ("blob_open", blob::open),
+    ("context", context::decode),
+    ("names", names::parse),
+    ("record", record::decode),
+];
+
+/// Runs the target of this name.
+///
+/// # Panics
+/// There is no such target, or the target found a fault.
+pub fn run(name: &str, input: &[u8]) {
+    let (_, target) = TARGETS.iter().find(|(known, _)| *known == name).expect("a target of this name");
+    target(input);
+}
