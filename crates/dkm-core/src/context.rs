@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 use crate::id::Digest;
 
@@ -38,17 +39,35 @@ pub enum ContextError {
 ///
 /// Values are not secret, but they are not stored in the blob either. Keys and values are bytes; text is UTF-8, not
 /// normalised.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone)]
 pub struct Context {
     pairs: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Length of the encoding.
     len: usize,
+    /// The hash, from when it was first asked for: a context that is used again is not hashed again.
+    hash: OnceLock<Digest>,
 }
+
+impl Default for Context {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PartialEq for Context {
+    fn eq(&self, other: &Self) -> bool {
+        // All else follows from the pairs.
+        self.pairs == other.pairs
+    }
+}
+
+impl Eq for Context {}
 
 impl Context {
     /// The context without pairs.
     #[must_use]
     pub const fn new() -> Self {
-        Self { pairs: BTreeMap::new(), len: 2 }
+        Self { pairs: BTreeMap::new(), len: 2, hash: OnceLock::new() }
     }
 
     /// Adds a pair.
@@ -71,6 +90,7 @@ impl Context {
             return Err(ContextError::Duplicate { key: String::from_utf8_lossy(key).into_owned() });
         }
         self.len = len;
+        self.hash = OnceLock::new();
         Ok(self)
     }
 
@@ -157,7 +177,7 @@ impl Context {
             ];
             return Digest(EMPTY);
         }
-        Digest::of(&self.encode())
+        *self.hash.get_or_init(|| Digest::of(&self.encode()))
     }
 }
 
@@ -181,6 +201,17 @@ mod tests {
         assert_eq!((a.encode(), a.hash()), (b.encode(), b.hash()));
         assert_eq!(a.encode(), b"\0\x02\0\x01a\0\x011\0\x01b\0\x012");
         assert_eq!(Context::new().hash(), Digest::of(&[0, 0]));
+    }
+
+    #[test]
+    fn a_hash_asked_for_early_does_not_stay() {
+        let short = Context::default().with("a", "1").unwrap();
+        let hash = short.hash();
+        let longer = short.clone().with("b", "2").unwrap();
+        assert_ne!(longer.hash(), hash);
+        assert_eq!(longer, Context::new().with("b", "2").unwrap().with("a", "1").unwrap());
+        assert_eq!(longer.hash(), Digest::of(&longer.encode()));
+        assert_eq!(Context::default(), Context::new());
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod context;
 pub mod id;
 pub mod kdf;
 pub mod member;
+pub mod plaintext;
 pub mod plan;
 pub mod policy;
 pub mod record;
@@ -21,6 +22,7 @@ pub mod time;
 
 pub use context::Context;
 pub use id::{Digest, GroupId, KeyId, ReplicaId, RepositoryId, RootKeyId};
+pub use plaintext::Plaintext;
 pub use slot::{Attestation, Principal, Room, SlotName};
 pub use suite::Suite;
 pub use time::Timestamp;

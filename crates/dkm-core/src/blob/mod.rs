@@ -10,7 +10,6 @@ mod seek;
 mod stream;
 
 use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce, UnboundKey};
-use zeroize::Zeroizing;
 
 pub use error::BlobError;
 pub use header::{HEADER_LEN, Header, MAGIC, VERSION};
@@ -21,6 +20,7 @@ pub use stream::{open_stream, read_full, seal_stream};
 
 use crate::context::Context;
 use crate::id::Digest;
+use crate::plaintext::Plaintext;
 
 /// Length of the key commitment, in bytes.
 pub const COMMITMENT_LEN: usize = 32;
@@ -171,14 +171,14 @@ pub fn seal(
 ///
 /// # Errors
 /// [`BlobError`] says what is wrong; lengths and header are checked before any work with the key.
-pub fn open(key: &BlobKey, context: &Context, blob: &[u8]) -> Result<Zeroizing<Vec<u8>>, BlobError> {
+pub fn open(key: &BlobKey, context: &Context, blob: &[u8]) -> Result<Plaintext, BlobError> {
     let header = Header::parse(blob)?;
     let layout = Layout::of_blob(to_u64(blob.len()), header.chunk_len())?;
     let cipher = ChunkCipher::opening(key, context, blob)?;
     let len = usize::try_from(layout.plaintext_len()).map_err(|_| BlobError::TooLarge)?;
-    let mut out = Zeroizing::new(vec![0u8; len]);
+    let mut out = Plaintext::zeroed(len);
     let sealed = blob[PREFIX_LEN..].chunks(cipher.chunk_size + TAG_LEN);
-    let mut rest = out.as_mut_slice();
+    let mut rest = &mut *out;
     let last = layout.chunks() - 1;
     for (index, chunk) in (0u64..).zip(sealed) {
         let (here, after) = rest.split_at_mut(chunk.len().saturating_sub(TAG_LEN));

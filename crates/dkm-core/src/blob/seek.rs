@@ -2,10 +2,9 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use zeroize::Zeroizing;
-
 use super::{BlobError, BlobKey, ChunkCipher, Header, Layout, PREFIX_LEN, TAG_LEN, read_full};
 use crate::context::Context;
+use crate::plaintext::Plaintext;
 
 /// Reads ranges of a blob's plaintext. The last chunk is authenticated before anything is returned, so that a blob
 /// that was cut off is noticed whatever range is asked for.
@@ -62,14 +61,14 @@ impl<R: Read + Seek> SeekingReader<R> {
         Ok(done)
     }
 
-    fn chunk(&mut self, index: u64) -> Result<Zeroizing<Vec<u8>>, BlobError> {
+    fn chunk(&mut self, index: u64) -> Result<Plaintext, BlobError> {
         let (start, len) = self.layout.chunk(index).ok_or(BlobError::Truncated)?;
         self.reader.seek(SeekFrom::Start(start)).map_err(|e| BlobError::Io(e.to_string()))?;
         let mut sealed = vec![0u8; len];
         if read_full(&mut self.reader, &mut sealed)? != len {
             return Err(BlobError::Truncated);
         }
-        let mut plain = Zeroizing::new(vec![0u8; len - TAG_LEN]);
+        let mut plain = Plaintext::zeroed(len - TAG_LEN);
         self.cipher.open_chunk(index, index == self.layout.chunks() - 1, &sealed, &mut plain)?;
         Ok(plain)
     }

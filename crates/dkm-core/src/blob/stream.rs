@@ -2,9 +2,8 @@
 
 use std::io::{ErrorKind, Read, Write};
 
-use zeroize::Zeroizing;
-
 use super::{BLOB_LEN_MAX, BlobError, ChunkCipher, Layout, TAG_LEN, to_u64};
+use crate::plaintext::Plaintext;
 
 fn io(error: &std::io::Error) -> BlobError {
     BlobError::Io(error.to_string())
@@ -37,8 +36,8 @@ pub fn seal_stream(
     writer: &mut impl Write,
 ) -> Result<u64, BlobError> {
     writer.write_all(cipher.prefix()).map_err(|e| io(&e))?;
-    let mut chunk = Zeroizing::new(vec![0u8; cipher.chunk_size()]);
-    let mut next = Zeroizing::new(vec![0u8; cipher.chunk_size()]);
+    let mut chunk = Plaintext::zeroed(cipher.chunk_size());
+    let mut next = Plaintext::zeroed(cipher.chunk_size());
     let mut len = read_full(reader, &mut chunk)?;
     let mut total = 0u64;
     for index in 0u64.. {
@@ -73,7 +72,7 @@ pub fn open_stream(
     let full = cipher.chunk_size() + TAG_LEN;
     let mut chunk = vec![0u8; full];
     let mut next = vec![0u8; full];
-    let mut plain = Zeroizing::new(vec![0u8; cipher.chunk_size()]);
+    let mut plain = Plaintext::zeroed(cipher.chunk_size());
     let mut len = read_full(reader, &mut chunk)?;
     let mut total = 0u64;
     for index in 0u64.. {
