@@ -1,0 +1,60 @@
+//! Measures DKM against the raw primitive and its peers, in one run.
+
+#![forbid(unsafe_code)]
+
+mod measure;
+mod memory;
+mod peer;
+mod product;
+mod raw;
+mod report;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+
+use measure::Effort;
+use report::Section;
+
+/// Measures DKM; started by `cargo xtask bench`.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The `dkm` command to measure
+    #[arg(long)]
+    dkm: PathBuf,
+    /// Measure for a shorter time
+    #[arg(long)]
+    quick: bool,
+    /// Only measurements whose name contains this
+    #[arg(long)]
+    only: Option<String>,
+    /// Write the page here
+    #[arg(long)]
+    write: Option<PathBuf>,
+}
+
+type Measurement = fn(&Arguments, Effort) -> Result<Section>;
+
+const MEASUREMENTS: &[(&str, Measurement)] = &[
+    ("small", |_, effort| memory::small(effort)),
+    ("large", |_, effort| memory::large(effort)),
+    ("threads", |_, effort| memory::threads(effort)),
+    ("overhead", |_, _| memory::overhead()),
+];
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let effort = Effort::new(arguments.quick);
+    let mut sections = Vec::new();
+    for (name, measure) in MEASUREMENTS {
+        if arguments.only.as_ref().is_none_or(|part| name.contains(part.as_str())) {
+            sections.push(measure(&arguments, effort).with_context(|| format!("measuring {name}"))?);
+        }
+    }
+    if let Some(path) = &arguments.write {
+        std::fs::write(path, report::page(&sections))
+            .with_context(|| format!("can't write {}", path.display()))?;
+    }
+    Ok(())
+}
