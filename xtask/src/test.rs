@@ -4,6 +4,7 @@
 //! documentation), once in the dev profile (tests and quickstart), once in release (only what the simulation needs).
 
 use std::fs;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -70,6 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         (arguments.long || !step.long_only)
             && arguments.only.as_ref().is_none_or(|part| step.name.contains(part.as_str()))
     };
+    BEFORE.get_or_init(difference);
     let mut passed = Vec::new();
     let mut failed = Vec::new();
     for step in STEPS.iter().filter(chosen) {
@@ -139,11 +141,27 @@ fn quickstart() -> Result<()> {
     )
 }
 
-/// No step may have changed a committed file: snapshots and vectors are compared, not written.
-fn tree_unchanged() -> Result<()> {
+/// The difference between committed and present files when the run began.
+static BEFORE: OnceLock<Option<String>> = OnceLock::new();
+
+/// What differs from what is committed; nothing outside of a git checkout.
+fn difference() -> Option<String> {
     if !shell::root().join(".git").exists() || !shell::has("git") {
+        return None;
+    }
+    shell::output(shell::command("git").args(["diff", "HEAD"])).ok()
+}
+
+/// No step may have changed a committed file: snapshots and vectors are compared, not written. A developer's own
+/// uncommitted changes are left out of account.
+fn tree_unchanged() -> Result<()> {
+    let Some(now) = difference() else {
         println!("not a git checkout: nothing to compare with");
         return Ok(());
+    };
+    if BEFORE.get().is_some_and(|before| before.as_ref() == Some(&now)) {
+        return Ok(());
     }
-    shell::run(shell::command("git").args(["diff", "--exit-code", "--stat"]))
+    shell::run(shell::command("git").args(["diff", "--stat", "HEAD"]))?;
+    bail!("the run changed committed files")
 }
