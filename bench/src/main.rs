@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod files;
 mod measure;
 mod memory;
 mod peer;
@@ -37,6 +38,7 @@ struct Arguments {
 type Measurement = fn(&Arguments, Effort) -> Result<Section>;
 
 const MEASUREMENTS: &[(&str, Measurement)] = &[
+    ("file", |arguments, _| files::large_file(&arguments.dkm, arguments.quick)),
     ("small", |_, effort| memory::small(effort)),
     ("large", |_, effort| memory::large(effort)),
     ("threads", |_, effort| memory::threads(effort)),
