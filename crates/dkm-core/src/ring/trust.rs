@@ -1,8 +1,10 @@
 //! Which keys may protect: judged by what the repository attests, never by what a record says of itself.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::RingKey;
+use crate::id::KeyId;
 use crate::policy::{Policy, PolicyChain};
 use crate::record::{ExposedRecord, Family, Origin};
 use crate::safeguards::Safeguards;
@@ -59,30 +61,44 @@ pub(super) fn judge(
 ) {
     keys.sort_by_key(|k| (k.attested.created, k.id()));
     let first = keys.iter().find(|k| k.verified && is_first(k)).map(|k| k.attested.created);
+    // Looking back through all earlier keys for each would take minutes for a ring of full length.
+    let mut ends: BTreeMap<KeyId, Timestamp> = BTreeMap::new();
     for i in 0..keys.len() {
         let (before, rest) = keys.split_at_mut(i);
         let Some(key) = rest.first_mut() else { break };
-        key.distrust = plain_faults(key, policy, now);
-        if key.distrust.is_some() || !safeguards.activation_delay {
-            continue;
-        }
-        let created = key.attested.created;
-        let delay = policies.activation_delay_required_ms(created).unwrap_or(policy.activation_delay_ms);
-        let early = Timestamp(key.record.activates_at_ms) < created.plus(delay);
-        if early && !is_excepted(key, before, first, policy, exposures) {
-            key.distrust = Some(Distrust::ShortDelay);
-            continue;
-        }
-        let predecessor_end =
-            before.iter().find(|k| Some(k.id()) == key.record.predecessor).map_or(created, |k| k.end(policy));
-        let latest = predecessor_end
-            .max(created.plus(policy.activation_delay_ms.max(delay)))
-            .plus(policy.activation_delay_ms)
-            .plus(policy.clock_skew_ms.saturating_mul(2));
-        if Timestamp(key.record.activates_at_ms) > latest {
-            key.distrust = Some(Distrust::TooFarAhead);
-        }
+        key.distrust = plain_faults(key, policy, now).or_else(|| {
+            if !safeguards.activation_delay {
+                return None;
+            }
+            let predecessor_end = key.record.predecessor.and_then(|id| ends.get(&id)).copied();
+            fault_of_times(key, before, predecessor_end, first, policies, policy, exposures)
+        });
+        ends.insert(key.id(), key.end(policy));
     }
+}
+
+/// Whether a key would protect too early, or lies too far ahead to be a successor.
+fn fault_of_times(
+    key: &RingKey,
+    before: &[RingKey],
+    predecessor_end: Option<Timestamp>,
+    first: Option<Timestamp>,
+    policies: &PolicyChain,
+    policy: &Policy,
+    exposures: &[ExposedRecord],
+) -> Option<Distrust> {
+    let created = key.attested.created;
+    let delay = policies.activation_delay_required_ms(created).unwrap_or(policy.activation_delay_ms);
+    let activates = Timestamp(key.record.activates_at_ms);
+    if activates < created.plus(delay) && !is_excepted(key, before, first, policy, exposures) {
+        return Some(Distrust::ShortDelay);
+    }
+    let latest = predecessor_end
+        .unwrap_or(created)
+        .max(created.plus(policy.activation_delay_ms.max(delay)))
+        .plus(policy.activation_delay_ms)
+        .plus(policy.clock_skew_ms.saturating_mul(2));
+    (activates > latest).then_some(Distrust::TooFarAhead)
 }
 
 fn is_first(key: &RingKey) -> bool {
