@@ -9,6 +9,7 @@ mod peer;
 mod product;
 mod raw;
 mod report;
+mod ring;
 
 use std::path::PathBuf;
 
@@ -41,6 +42,7 @@ const MEASUREMENTS: &[(&str, Measurement)] = &[
     ("file", |arguments, _| files::large_file(&arguments.dkm, arguments.quick)),
     ("small", |_, effort| memory::small(effort)),
     ("large", |_, effort| memory::large(effort)),
+    ("ring", |_, effort| ring::ring(effort)),
     ("threads", |_, effort| memory::threads(effort)),
     ("overhead", |_, _| memory::overhead()),
 ];
