@@ -5,6 +5,7 @@
 mod files;
 mod measure;
 mod memory;
+mod parts;
 mod peer;
 mod product;
 mod raw;
@@ -31,6 +32,9 @@ struct Arguments {
     /// Only measurements whose name contains this
     #[arg(long)]
     only: Option<String>,
+    /// Leave out measurements whose name contains this; the page says so
+    #[arg(long)]
+    without: Option<String>,
     /// Write the page here
     #[arg(long)]
     write: Option<PathBuf>,
@@ -41,6 +45,7 @@ type Measurement = fn(&Arguments, Effort) -> Result<Section>;
 const MEASUREMENTS: &[(&str, Measurement)] = &[
     ("file", |arguments, _| files::large_file(&arguments.dkm, arguments.quick)),
     ("small", |_, effort| memory::small(effort)),
+    ("parts", |_, effort| parts::parts(effort)),
     ("large", |_, effort| memory::large(effort)),
     ("ring", |_, effort| ring::ring(effort)),
     ("threads", |_, effort| memory::threads(effort)),
@@ -51,14 +56,21 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let effort = Effort::new(arguments.quick);
     let mut sections = Vec::new();
+    let mut left_out = Vec::new();
+    let matches = |part: &Option<String>, name: &str| part.as_ref().map(|part| name.contains(part.as_str()));
     for (name, measure) in MEASUREMENTS {
-        if arguments.only.as_ref().is_none_or(|part| name.contains(part.as_str())) {
-            sections.push(measure(&arguments, effort).with_context(|| format!("measuring {name}"))?);
+        if matches(&arguments.only, name) == Some(false) || matches(&arguments.without, name) == Some(true) {
+            left_out.push(*name);
+            continue;
         }
+        sections.push(measure(&arguments, effort).with_context(|| format!("measuring {name}"))?);
     }
     if let Some(path) = &arguments.write {
-        std::fs::write(path, report::page(&sections))
-            .with_context(|| format!("can't write {}", path.display()))?;
+        let page = report::page(&sections, &left_out);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        std::fs::write(path, page).with_context(|| format!("can't write {}", path.display()))?;
     }
     Ok(())
 }

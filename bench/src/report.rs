@@ -111,11 +111,14 @@ fn processor() -> String {
 fn system() -> String {
     let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let name = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")).unwrap_or("unknown system");
-    format!("{}, kernel {}", name.trim_matches('"'), first_line("uname", &["-r"]))
+    let kernel = first_line("uname", &["-r"]);
+    // The version; what follows names a build.
+    let version = kernel.split(['-', '+']).next().unwrap_or_default();
+    format!("{}, kernel {version}", name.trim_matches('"'))
 }
 
 /// The whole page.
-pub(crate) fn page(sections: &[Section]) -> String {
+pub(crate) fn page(sections: &[Section], left_out: &[&str]) -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut out = String::new();
     // Writing to a String cannot fail.
@@ -124,7 +127,8 @@ pub(crate) fn page(sections: &[Section]) -> String {
         "# Performance\n\n\
          Written by `cargo xtask bench`; repeat it with the same command. Figures of one machine say little about \
          another, so the targets are ratios, measured in the same run: candidates take turns (ABAB…), and a ratio is \
-         the median of the rounds' ratios. In parentheses stands the middle half of all rounds.\n\n\
+         the median of the rounds' ratios. In parentheses stands the middle half of all rounds. In memory, \
+         the blob engine (crate dkm-core) is measured with a ready key.\n\n\
          | | |\n|---|---|\n| processor | {} |\n| cores | {cores} |\n| system | {} |\n| compiler | {} |\n\
          | peers | asherah {}, {}, {} |\n| date | {} |\n\n## Targets\n\n| target | wanted | found | |\n|---|---|---|---|\n",
         processor(),
@@ -138,6 +142,9 @@ pub(crate) fn page(sections: &[Section]) -> String {
     for target in sections.iter().flat_map(|section| &section.targets) {
         let met = if target.met { "met" } else { "**missed**" };
         let _ = writeln!(out, "| {} | {} | {} | {met} |", target.what, target.wanted, target.found);
+    }
+    if !left_out.is_empty() {
+        let _ = writeln!(out, "\nLeft out of this run: {}.", left_out.join(", "));
     }
     for section in sections {
         let _ = write!(out, "\n## {}\n\n{}\n\n", section.title, section.text);

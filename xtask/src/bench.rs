@@ -16,6 +16,9 @@ pub(crate) struct Arguments {
     /// Only measurements whose name contains this; writes no page
     #[arg(long)]
     only: Option<String>,
+    /// Leave out measurements whose name contains this; the page says so
+    #[arg(long)]
+    without: Option<String>,
 }
 
 /// Runs the command.
@@ -31,6 +34,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .arg(shell::target().join("release/dkm"));
     if arguments.quick {
         bench.arg("--quick");
+    }
+    if let Some(name) = &arguments.without {
+        bench.arg("--without").arg(name);
     }
     match &arguments.only {
         Some(name) => bench.arg("--only").arg(name),
