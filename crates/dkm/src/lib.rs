@@ -1,1 +1,10 @@
-//! Placeholder while the workspace is laid out.
+//! Protect and unprotect with a group's rolling, archived keys.
+
+#![deny(unsafe_code)]
+
+mod error;
+mod reading;
+pub mod repository;
+pub mod root_key;
+
+pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,1 @@
+//! What any repository must do: run by each of them against itself.

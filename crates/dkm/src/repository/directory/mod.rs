@@ -1,0 +1,1 @@
+//! The directory repository: one file per record, the kernel decides who reads.

@@ -1,0 +1,178 @@
+//! The repository: where a group's records lie, and who may read and add them.
+//!
+//! A repository is a grow-only set of immutable records on one or more replicas. Access control is its affair alone:
+//! what this library checks is hygiene. Whoever writes a repository runs [`conformance`] against it.
+
+pub mod conformance;
+pub mod directory;
+mod error;
+
+use std::fmt;
+
+pub use error::RepositoryError;
+
+use dkm_core::member::Rights;
+use dkm_core::{Attestation, GroupId, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
+
+/// A repository with its replicas.
+///
+/// Implementations MUST bound every call in time by themselves, and MUST NOT cache: a connection reads what the
+/// replica holds now.
+pub trait Repository: fmt::Debug + Send + Sync {
+    /// The URL that names the repository, without secrets.
+    fn url(&self) -> String;
+
+    /// How many replicas are known, at least 1. They are numbered from 0.
+    fn replicas(&self) -> usize;
+
+    /// Opens a fresh connection to a replica.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Unavailable`] if it does not answer, [`RepositoryError::Denied`] if it turns this account
+    /// away, [`RepositoryError::NotARepository`] if there is none.
+    fn connect(&self, replica: usize) -> Result<Box<dyn Replica>, RepositoryError>;
+}
+
+/// A connection to one replica.
+///
+/// A group that the account may not read MUST look like one that is not there ([`RepositoryError::NotFound`]) or be
+/// refused with [`RepositoryError::Denied`]; an implementation uses `Denied` only where the replica is authenticated
+/// and has decided, because a client that is told *denied* drops its keys at once.
+pub trait Replica: fmt::Debug + Send {
+    /// The repository that the replica belongs to, the same on all its replicas.
+    fn repository(&self) -> RepositoryId;
+
+    /// The store's own instance id: never a host name, different on every replica.
+    fn id(&self) -> ReplicaId;
+
+    /// The replica's clock; none where it has no clock of its own.
+    ///
+    /// # Errors
+    /// The replica does not answer.
+    fn clock(&mut self) -> Result<Option<Timestamp>, RepositoryError>;
+
+    /// Ids of the announced groups that this account may read.
+    ///
+    /// # Errors
+    /// The replica does not answer.
+    fn groups(&mut self) -> Result<Vec<GroupId>, RepositoryError>;
+
+    /// What this account may do with a group.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Denied`] or [`RepositoryError::NotFound`] without the right to read it.
+    fn rights(&mut self, group: GroupId) -> Result<Rights, RepositoryError>;
+
+    /// Every record of a room: names and stamps. Two records in one slot (conflict twins) are two entries.
+    ///
+    /// A list MUST hold every record whose put was acknowledged before the list began and that was not shredded.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Denied`] or [`RepositoryError::NotFound`] without the right to read the group.
+    fn list(&mut self, group: GroupId, room: Room) -> Result<Vec<Entry>, RepositoryError>;
+
+    /// A record's bytes and what the repository attests of it.
+    ///
+    /// # Errors
+    /// [`RepositoryError::NotFound`] if it is gone since it was listed.
+    fn get(&mut self, group: GroupId, room: Room, entry: &Entry) -> Result<Stored, RepositoryError>;
+
+    /// Adds a record to a free slot. Create-only: a slot that is taken keeps what it holds.
+    ///
+    /// The answer [`Put::Created`] MUST come only after the record is durable, whole or not at all. A key record whose
+    /// key has a tombstone on this replica MUST be refused with [`Put::Tombstoned`].
+    ///
+    /// # Errors
+    /// [`RepositoryError::Denied`] without the right to add to the room, [`RepositoryError::NoSpace`],
+    /// [`RepositoryError::ReadOnly`], [`RepositoryError::Unavailable`]; whether the record was written is then unknown
+    /// until it is listed.
+    fn put(
+        &mut self,
+        group: GroupId,
+        room: Room,
+        name: &SlotName,
+        bytes: &[u8],
+    ) -> Result<Put, RepositoryError>;
+
+    /// Erases a key record of a key that has a tombstone on this replica. A record that is gone already is success.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Denied`] without the right to, [`RepositoryError::NotTombstoned`] for any other record.
+    fn shred(&mut self, group: GroupId, entry: &Entry) -> Result<(), RepositoryError>;
+
+    /// Makes the rooms of a new group with their access control. The group is not announced yet.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Denied`], [`RepositoryError::Invalid`] for an access control that the repository cannot
+    /// express.
+    fn create_group(&mut self, group: GroupId, access: &GroupAccess) -> Result<(), RepositoryError>;
+
+    /// Announces a group whose first key is usable: from now on [`Replica::groups`] names it.
+    ///
+    /// # Errors
+    /// [`RepositoryError::NotFound`] if the group was not made.
+    fn announce_group(&mut self, group: GroupId) -> Result<(), RepositoryError>;
+
+    /// Who has access to a group, in the repository's own words, for people.
+    ///
+    /// # Errors
+    /// As [`Replica::rights`].
+    fn describe_access(&mut self, group: GroupId) -> Result<Vec<AccessLine>, RepositoryError>;
+}
+
+/// A record as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Entry {
+    /// Its slot.
+    pub name: SlotName,
+    /// Opaque; an equal stamp in the same slot and replica means equal bytes and attestation.
+    pub stamp: Vec<u8>,
+}
+
+/// A record as it is stored. `Debug` shows its length only: it may hold key material.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The record's bytes.
+    pub bytes: zeroize::Zeroizing<Vec<u8>>,
+    /// What the repository says of its origin.
+    pub attested: Attestation,
+}
+
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stored({} bytes, {:?})", self.bytes.len(), self.attested)
+    }
+}
+
+/// What became of a put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// The record is durable.
+    Created,
+    /// The slot holds another record already; adopt it.
+    Taken,
+    /// The key has been destroyed: its material does not come back.
+    Tombstoned,
+}
+
+/// Who shall have access to a new group, in names that the repository understands. Empty lists mean its default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupAccess {
+    /// Who reads keys. Directory repository: at most one Unix group.
+    pub readers: Vec<String>,
+    /// Who adds keys; creators are members too. Directory repository: `members` (default) or `owner`.
+    pub creators: Vec<String>,
+    /// Who adds control records. Directory repository: at most one user, whom only root may name.
+    pub owners: Vec<String>,
+}
+
+/// One line on access to a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLine {
+    /// The principal, by id and name.
+    pub who: String,
+    /// What it may do.
+    pub may: String,
+    /// Whether this is wider than the repository's template.
+    pub alarming: bool,
+}
