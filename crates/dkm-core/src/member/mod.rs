@@ -353,7 +353,13 @@ impl Member {
         if self.out_of_reach() {
             return Err(UnprotectRefusal::OutOfReach { grace_ms: policy.offline_grace_ms });
         }
-        let Some(found) = self.ring.key(key) else { return Err(UnprotectRefusal::UnknownKey { key }) };
+        let Some(found) = self.ring.key(key) else {
+            return Err(if self.ring.tombstones.contains_key(&key) {
+                UnprotectRefusal::Destroyed { key }
+            } else {
+                UnprotectRefusal::UnknownKey { key }
+            });
+        };
         if found.status.destroyed.is_some() {
             return Err(UnprotectRefusal::Destroyed { key });
         }

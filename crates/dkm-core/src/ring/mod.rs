@@ -268,6 +268,8 @@ pub struct Ring {
     pub keys: Vec<RingKey>,
     /// All exposures.
     pub exposures: Vec<ExposedRecord>,
+    /// Destroyed keys whose record is erased: their statuses are all that is left of them.
+    pub tombstones: BTreeMap<KeyId, StatusSummary>,
     /// What readers should know.
     pub findings: Vec<Finding>,
     index: BTreeMap<KeyId, usize>,
@@ -317,7 +319,7 @@ impl Ring {
             ring.findings.push(Finding::Ignored { room: Room::Control, name, why: why.clone() });
         }
         let Some(policy) = ring.policies.effective().cloned() else { return ring };
-        status::apply(&mut keys, &statuses, &policy, &mut ring.findings);
+        ring.tombstones = status::apply(&mut keys, &statuses, &policy, &mut ring.findings);
         for key in keys.values_mut() {
             // Readable in the interval: it existed before the interval's end.
             key.exposures =
@@ -329,7 +331,13 @@ impl Ring {
             keys.sort_by_key(|k| (k.attested.created, k.id()));
             keys.truncate(RING_LEN_MAX);
         }
-        trust::judge(&mut keys, &ring.policies, &policy, &ring.exposures, now, safeguards);
+        let history = trust::History {
+            policies: &ring.policies,
+            policy: &policy,
+            exposures: &ring.exposures,
+            tombstones: &ring.tombstones,
+        };
+        trust::judge(&mut keys, &history, now, safeguards);
         for key in &keys {
             if let Some(why) = &key.distrust
                 && !matches!(why, Distrust::NotRolled)

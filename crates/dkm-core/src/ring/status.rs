@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Finding, Observed, RingKey};
+use super::{Finding, Observed, RingKey, StatusSummary};
 use crate::id::KeyId;
 use crate::policy::Policy;
 use crate::record::{Change, Purpose, StatusRecord};
 
+/// Applies statuses to their keys. What is left of destroyed keys whose record is erased is returned.
 pub(super) fn apply(
     keys: &mut BTreeMap<KeyId, RingKey>,
     statuses: &[(&Observed, &StatusRecord)],
     policy: &Policy,
     findings: &mut Vec<Finding>,
-) {
+) -> BTreeMap<KeyId, StatusSummary> {
     let mut counting: BTreeMap<KeyId, Vec<(&Observed, &StatusRecord)>> = BTreeMap::new();
     for (seen, status) in statuses {
         match author_may(seen, status, policy) {
@@ -20,11 +21,19 @@ pub(super) fn apply(
             Err(why) => findings.push(Finding::Ignored { room: seen.room, name: seen.name.clone(), why }),
         }
     }
+    let mut tombstones = BTreeMap::new();
     for (id, statuses) in counting {
         if let Some(key) = keys.get_mut(&id) {
-            summarize(key, &statuses);
+            summarize(&mut key.status, &statuses);
+            continue;
+        }
+        let mut summary = StatusSummary::default();
+        summarize(&mut summary, &statuses);
+        if summary.destroyed.is_some() {
+            tombstones.insert(id, summary);
         }
     }
+    tombstones
 }
 
 fn author_may(seen: &Observed, status: &StatusRecord, policy: &Policy) -> Result<(), String> {
@@ -44,7 +53,7 @@ fn author_may(seen: &Observed, status: &StatusRecord, policy: &Policy) -> Result
     }
 }
 
-fn summarize(key: &mut RingKey, statuses: &[(&Observed, &StatusRecord)]) {
+fn summarize(summary: &mut StatusSummary, statuses: &[(&Observed, &StatusRecord)]) {
     let mut cancelled = BTreeSet::new();
     let mut cancelled_by_use = BTreeSet::new();
     for (_, status) in statuses.iter().filter(|(_, s)| s.change == Change::Resumed) {
@@ -54,7 +63,6 @@ fn summarize(key: &mut RingKey, statuses: &[(&Observed, &StatusRecord)]) {
             cancelled.extend(status.answers.iter().copied());
         }
     }
-    let summary = &mut key.status;
     for (seen, status) in statuses {
         let at = seen.attested.created;
         summary.heads.push(seen.digest);
