@@ -135,7 +135,9 @@ fn is_excepted(key: &RingKey, before: &[RingKey], first: Option<Timestamp>, hist
         // The group's first key, or its twin on a replica that had not heard of it yet.
         let policy = history.policy;
         let twin_bound = policy.replication_bound_ms.saturating_add(policy.creation_margin_ms());
-        return first.is_some_and(|first| created <= first.plus(twin_bound));
+        // After a successor was made nothing is first any more, even if the true first key is erased by now.
+        let succeeded = before.iter().any(|k| k.distrust.is_none() && !is_first(k));
+        return !succeeded && first.is_some_and(|first| created <= first.plus(twin_bound));
     }
     let exposed =
         |from: Timestamp| history.exposures.iter().any(|e| e.until_ms <= created.0 && from.0 < e.until_ms);
