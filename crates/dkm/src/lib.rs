@@ -6,5 +6,8 @@ mod error;
 mod reading;
 pub mod repository;
 pub mod root_key;
+mod secret;
+mod steps;
 
 pub use error::{Error, ErrorKind, Result};
+pub use secret::{Protection, harden_process};
