@@ -8,6 +8,7 @@ pub mod repository;
 pub mod root_key;
 mod secret;
 mod steps;
+mod unix;
 
 pub use error::{Error, ErrorKind, Result};
 pub use secret::{Protection, harden_process};
