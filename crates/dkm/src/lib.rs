@@ -6,5 +6,6 @@ mod error;
 mod reading;
 pub mod repository;
 pub mod root_key;
+mod stream;
 
 pub use error::{Error, ErrorKind, Result};
