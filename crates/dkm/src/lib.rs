@@ -9,6 +9,7 @@ pub mod root_key;
 mod secret;
 mod steps;
 mod unix;
+mod stream;
 
 pub use error::{Error, ErrorKind, Result};
 pub use secret::{Protection, harden_process};
