@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 mod error;
+pub mod journal;
 mod reading;
 pub mod repository;
 pub mod root_key;
