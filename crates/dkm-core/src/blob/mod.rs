@@ -116,7 +116,7 @@ impl ChunkCipher {
             return Err(BlobError::Truncated);
         }
         self.aead
-            .seal_out_of_place_scatter(nonce(index, last), Aad::empty(), plain, ciphertext, &[], tag)
+            .seal_to(nonce(index, last), &[], plain, ciphertext, tag)
             .map_err(|_| BlobError::TooLarge)
     }
 
