@@ -16,6 +16,7 @@ pub mod plan;
 pub mod policy;
 pub mod record;
 pub mod ring;
+pub mod roster;
 pub mod safeguards;
 pub mod slot;
 pub mod suite;

@@ -98,6 +98,26 @@ impl ChunkCipher {
         self.aead.seal(nonce(index, last), &[], in_out).map_err(|_| BlobError::TooLarge)
     }
 
+    /// Encrypts chunk `index` from `plain` into `sealed` (ciphertext and tag), which must be just as long as both
+    /// together. On an error nothing of `sealed` may be used.
+    ///
+    /// # Errors
+    /// A chunk of a length that cannot stand at its place, or `sealed` of another length.
+    pub fn seal_chunk_to(
+        &self,
+        index: u64,
+        last: bool,
+        plain: &[u8],
+        sealed: &mut [u8],
+    ) -> Result<(), BlobError> {
+        self.check_len(index, last, plain.len())?;
+        let (ciphertext, tag) = sealed.split_at_mut_checked(plain.len()).ok_or(BlobError::Truncated)?;
+        if tag.len() != TAG_LEN {
+            return Err(BlobError::Truncated);
+        }
+        self.aead.seal_to(nonce(index, last), &[], plain, ciphertext, tag).map_err(|_| BlobError::TooLarge)
+    }
+
     /// Decrypts chunk `index` from `sealed` (ciphertext and tag) into `out`, which must be just as long as the
     /// plaintext. On an error `out` holds nothing that may be used.
     ///
@@ -115,11 +135,16 @@ impl ChunkCipher {
             .map_err(|_| BlobError::Corrupt { chunk: index })
     }
 
-    /// All chunks but the last are full; the last is not empty unless it is the only one.
+    /// All chunks but the last are full; the last is not empty unless it is the only one; and with it the blob is not
+    /// longer than a blob may be.
     fn check_len(&self, index: u64, last: bool, len: usize) -> Result<(), BlobError> {
         let fits =
             if last { len <= self.chunk_size && (len > 0 || index == 0) } else { len == self.chunk_size };
-        if fits { Ok(()) } else { Err(BlobError::Corrupt { chunk: index }) }
+        if !fits {
+            return Err(BlobError::Corrupt { chunk: index });
+        }
+        let before = index.checked_mul(to_u64(self.chunk_size)).ok_or(BlobError::TooLarge)?;
+        Layout::of_plaintext(before.saturating_add(to_u64(len)), self.chunk_size).map(|_| ())
     }
 }
 

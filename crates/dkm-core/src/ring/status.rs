@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Finding, Observed, RingKey};
+use super::{Finding, Observed, RingKey, StatusSummary};
 use crate::id::KeyId;
 use crate::policy::Policy;
 use crate::record::{Change, Purpose, StatusRecord};
@@ -31,12 +31,24 @@ pub(super) fn destroyed(counting: &ByKey<'_>) -> BTreeSet<KeyId> {
     counting.iter().filter(|(_, all)| all.iter().any(is_tombstone)).map(|(id, _)| *id).collect()
 }
 
-pub(super) fn apply(keys: &mut BTreeMap<KeyId, RingKey>, counting: &ByKey<'_>) {
+/// Applies statuses to their keys. What is left of destroyed keys whose record is erased is returned.
+pub(super) fn apply(
+    keys: &mut BTreeMap<KeyId, RingKey>,
+    counting: &ByKey<'_>,
+) -> BTreeMap<KeyId, StatusSummary> {
+    let mut tombstones = BTreeMap::new();
     for (id, statuses) in counting {
         if let Some(key) = keys.get_mut(id) {
-            summarize(key, statuses);
+            summarize(&mut key.status, statuses);
+            continue;
+        }
+        let mut summary = StatusSummary::default();
+        summarize(&mut summary, statuses);
+        if summary.destroyed.is_some() {
+            tombstones.insert(*id, summary);
         }
     }
+    tombstones
 }
 
 pub(super) fn author_may(
@@ -61,7 +73,7 @@ pub(super) fn author_may(
     }
 }
 
-fn summarize(key: &mut RingKey, statuses: &[(&Observed, &StatusRecord)]) {
+fn summarize(summary: &mut StatusSummary, statuses: &[(&Observed, &StatusRecord)]) {
     let mut cancelled = BTreeSet::new();
     let mut cancelled_by_use = BTreeSet::new();
     for (_, status) in statuses.iter().filter(|(_, s)| s.change == Change::Resumed) {
@@ -71,7 +83,6 @@ fn summarize(key: &mut RingKey, statuses: &[(&Observed, &StatusRecord)]) {
             cancelled.extend(status.answers.iter().copied());
         }
     }
-    let summary = &mut key.status;
     for (seen, status) in statuses {
         let at = seen.attested.created;
         summary.heads.push(seen.digest);
@@ -98,6 +109,9 @@ fn summarize(key: &mut RingKey, statuses: &[(&Observed, &StatusRecord)]) {
             Change::Destroyed => earliest(&mut summary.destroyed),
         }
     }
-    summary.heads.sort_unstable();
-    summary.suspensions.sort_unstable();
+    // The same status can lie in several slots.
+    for digests in [&mut summary.heads, &mut summary.suspensions] {
+        digests.sort_unstable();
+        digests.dedup();
+    }
 }

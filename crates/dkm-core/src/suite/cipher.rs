@@ -35,6 +35,19 @@ impl Cipher {
         Ok(out)
     }
 
+    /// Encrypts `plain` into `ciphertext`, which is just as long, and `tag`.
+    pub(crate) fn seal_to(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        aad: &[u8],
+        plain: &[u8],
+        ciphertext: &mut [u8],
+        tag: &mut [u8],
+    ) -> Result<(), Unspecified> {
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        self.0.seal_out_of_place_scatter(nonce, Aad::from(aad), plain, ciphertext, &[], tag)
+    }
+
     /// Decrypts into `out`, which is as long as the ciphertext. On an error `out` holds nothing that may be used.
     pub(crate) fn open(
         &self,
