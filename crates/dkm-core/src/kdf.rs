@@ -12,12 +12,21 @@ pub fn derive(key: &hmac::Key, fixed: &[u8], out: &mut [u8]) {
     for block in out.chunks_mut(32) {
         // At most a few blocks are ever asked for; a wrapped counter would repeat output, so it must not.
         counter = counter.saturating_add(1);
-        let mut context = hmac::Context::with_key(key);
-        context.update(&counter.to_be_bytes());
-        context.update(fixed);
-        let tag = context.sign();
-        block.copy_from_slice(&tag.as_ref()[..block.len()]);
+        let output = Zeroizing::new(prf(key, &[&counter.to_be_bytes(), fixed]));
+        block.copy_from_slice(&output[..block.len()]);
     }
+}
+
+/// The pseudorandom function under all derivations: HMAC-SHA-256 (FIPS 198-1) of the parts put together.
+#[inline]
+pub(crate) fn prf(key: &hmac::Key, parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = hmac::Context::with_key(key);
+    for part in parts {
+        context.update(part);
+    }
+    let mut out = [0u8; 32];
+    out.copy_from_slice(context.sign().as_ref());
+    out
 }
 
 /// Label, 00, context, length in bits: the fixed input of SP 800-108 §4.
@@ -52,27 +61,4 @@ pub fn root_key_id(group: GroupId, root: &[u8; 32]) -> RootKeyId {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_depend_on_material_group_and_family() {
-        let id = key_id(GroupId([1; 16]), Family::Native, &[2; 32]);
-        assert_eq!(id, key_id(GroupId([1; 16]), Family::Native, &[2; 32]));
-        assert_ne!(id, key_id(GroupId([3; 16]), Family::Native, &[2; 32]));
-        assert_ne!(id, key_id(GroupId([1; 16]), Family::Windows, &[2; 32]));
-        assert_ne!(id, key_id(GroupId([1; 16]), Family::Native, &[3; 32]));
-    }
-
-    #[test]
-    fn agrees_with_the_librarys_own_kdf() {
-        use aws_lc_rs::kdf::{KbkdfCtrHmacAlgorithmId, get_kbkdf_ctr_hmac_algorithm, kbkdf_ctr_hmac};
-        let algorithm = get_kbkdf_ctr_hmac_algorithm(KbkdfCtrHmacAlgorithmId::Sha256).unwrap();
-        for len in [1, 16, 32, 33, 64, 100] {
-            let (mut ours, mut theirs) = (vec![0; len], vec![0; len]);
-            derive(&hmac::Key::new(hmac::HMAC_SHA256, b"key"), b"fixed input", &mut ours);
-            kbkdf_ctr_hmac(algorithm, b"key", b"fixed input", &mut theirs).unwrap();
-            assert_eq!(ours, theirs);
-        }
-    }
-}
+mod tests;

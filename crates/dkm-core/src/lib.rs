@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod blob;
 pub mod context;
 pub mod id;
@@ -15,6 +16,7 @@ pub mod plan;
 pub mod policy;
 pub mod record;
 pub mod ring;
+pub mod roster;
 pub mod safeguards;
 pub mod slot;
 pub mod suite;

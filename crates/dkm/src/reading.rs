@@ -15,6 +15,8 @@ use crate::root_key::{RootKeyError, RootKeyProvider};
 /// A record that was read whole.
 #[derive(Debug, Clone)]
 pub(crate) struct ReadRecord {
+    /// Where it lies.
+    pub(crate) entry: Entry,
     /// The record without key material, for decisions.
     pub(crate) observed: Arc<Observed>,
     /// For a key: its verified material.
@@ -73,7 +75,12 @@ pub(crate) fn read_group(
         for entry in replica.list(group, room)? {
             let at = (room, entry);
             if let Some(observed) = known.get(&at) {
-                reading.records.push(ReadRecord { observed: observed.clone(), material: None, fault: None });
+                reading.records.push(ReadRecord {
+                    entry: at.1.clone(),
+                    observed: observed.clone(),
+                    material: None,
+                    fault: None,
+                });
                 present.insert(at, observed.clone());
                 continue;
             }
@@ -83,7 +90,7 @@ pub(crate) fn read_group(
                 Err(RepositoryError::NotFound { .. }) => continue,
                 Err(error) => return Err(error),
             };
-            match open_record(repository, group, room, &at.1.name, &stored, roots) {
+            match open_record(repository, group, room, &at.1, &stored, roots) {
                 Ok(read) => {
                     // A key that did not open is tried again: its root key may come back.
                     if read.fault.is_none() {
@@ -109,7 +116,7 @@ pub(crate) fn open_record(
     repository: RepositoryId,
     group: GroupId,
     room: Room,
-    name: &SlotName,
+    entry: &Entry,
     stored: &Stored,
     roots: &dyn RootKeyProvider,
 ) -> Result<ReadRecord, RecordError> {
@@ -121,7 +128,7 @@ pub(crate) fn open_record(
     let read = |record, verified| {
         Arc::new(Observed {
             room,
-            name: name.clone(),
+            name: entry.name.clone(),
             digest,
             record,
             attested: stored.attested.clone(),
@@ -129,7 +136,12 @@ pub(crate) fn open_record(
         })
     };
     let Record::Key(key) = &mut record else {
-        return Ok(ReadRecord { observed: read(record, true), material: None, fault: None });
+        return Ok(ReadRecord {
+            entry: entry.clone(),
+            observed: read(record, true),
+            material: None,
+            fault: None,
+        });
     };
     let (material, fault) = match open_material(repository, group, key, roots) {
         Ok(bytes) => (bytes, None),
@@ -141,7 +153,7 @@ pub(crate) fn open_record(
         .filter(|bytes| BlobKey::new(group, family, bytes).id() == id)
         .map(|bytes| KeyMaterial { id, family, bytes });
     let verified = material.is_some();
-    Ok(ReadRecord { observed: read(record, verified), material, fault })
+    Ok(ReadRecord { entry: entry.clone(), observed: read(record, verified), material, fault })
 }
 
 /// The 32 bytes of a key record, unwrapped where they are wrapped; none for a record without material.

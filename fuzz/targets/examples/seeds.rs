@@ -6,13 +6,16 @@
 use std::fs;
 use std::path::Path;
 
+use dkm_core::archive::{Archive, ArchiveEntry, ArchivedRecord};
 use dkm_core::blob::{BlobKey, Header, seal};
 use dkm_core::policy::Policy;
 use dkm_core::record::{
     ApprovalLevel, Change, ExposedRecord, Family, GroupRecord, KeyRecord, Material, Origin, Person,
     PolicyRecord, Purpose, Record, RosterRecord, RosterSignature, StatusRecord, WrappedMaterial,
 };
-use dkm_core::{Context, Digest, GroupId, KeyId, RepositoryId, RootKeyId, Suite};
+use dkm_core::{
+    Attestation, Context, Digest, GroupId, KeyId, Principal, RepositoryId, RootKeyId, Suite, Timestamp,
+};
 
 const GROUP: GroupId = GroupId([0x47; 16]);
 
@@ -23,10 +26,81 @@ fn write(target: &str, name: &str, bytes: &[u8]) {
 }
 
 fn main() {
+    archives();
     blobs();
     contexts();
     records();
     names();
+}
+
+fn archives() {
+    let attested = Attestation {
+        creator: Principal("uid:1000".into()),
+        created: Timestamp(1_700_000_000_000),
+        template_ok: true,
+    };
+    let entry = |record: Record| ArchiveEntry {
+        room: record.room(),
+        slot: record.slot(GROUP, 0),
+        attested: attested.clone(),
+        record: ArchivedRecord::Known(record),
+    };
+    let key = |family, origin| {
+        let material = [0x4d; 32];
+        KeyRecord {
+            id: dkm_core::kdf::key_id(GROUP, family, &material),
+            family,
+            origin,
+            created_at_ms: 1_700_000_000_000,
+            activates_at_ms: 1_700_000_000_000,
+            predecessor: None,
+            attempt: 0,
+            material: Material::Plain(material.into()),
+        }
+    };
+    let rolled = key(Family::Native, Origin::Rolled);
+    let repository = RepositoryId([4; 16]);
+    let escrow = Archive::escrow(repository, GROUP, "mail-tokens", rolled.clone(), attested.clone());
+    let archive = |entries| Archive { entries, ..escrow.clone() };
+    let status = |change| {
+        Record::Status(StatusRecord {
+            key: rolled.id,
+            change,
+            purpose: Purpose::Ordinary,
+            reason: "left the company".into(),
+            epoch: 0,
+            answers: Vec::new(),
+            when_ms: 1_700_000_000_000,
+        })
+    };
+    let policy = PolicyRecord {
+        version: 1,
+        previous: Vec::new(),
+        created_at_ms: 1_700_000_000_000,
+        policy: Policy::for_directory(),
+    };
+    let exposed = ExposedRecord { from_ms: 1, until_ms: 2, who: "alice".into(), grant: "g-17".into() };
+    let full = vec![
+        entry(Record::Policy(policy)),
+        entry(Record::Exposed(exposed)),
+        entry(status(Change::Compromised)),
+        entry(Record::Key(rolled.clone())),
+        entry(Record::Key(key(Family::Windows, Origin::Imported))),
+    ];
+    let destroyed = vec![entry(Record::Key(rolled.clone())), entry(status(Change::Destroyed))];
+    let mut unknown = entry(Record::Key(rolled.clone()));
+    let bytes = vec![0x82, 2, 0];
+    let why = Record::decode(&bytes).unwrap_err();
+    unknown.record = ArchivedRecord::Unknown { bytes: bytes.into(), why };
+    for (name, archive) in [
+        ("escrow", escrow.clone()),
+        ("empty", archive(Vec::new())),
+        ("full", archive(full)),
+        ("destroyed", archive(destroyed)),
+        ("unknown", archive(vec![unknown])),
+    ] {
+        write("archive", name, &archive.encode().unwrap());
+    }
 }
 
 fn blobs() {

@@ -7,6 +7,7 @@
 // A panic is how a fuzz target reports.
 #![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used)]
 
+mod archive;
 mod blob;
 mod context;
 mod mutate;
@@ -20,6 +21,7 @@ pub type Target = fn(&[u8]);
 
 /// Every target by name. fuzz/fuzz_targets/ holds a file, and fuzz/seeds/ a folder, of the same name.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("archive", archive::decode),
     ("blob_edit", blob::edit),
     ("blob_header", blob::header),
     ("blob_open", blob::open),

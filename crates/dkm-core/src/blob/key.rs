@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-use aws_lc_rs::aead::LessSafeKey;
 use aws_lc_rs::hmac;
 use zeroize::Zeroize;
 
-use super::{BlobError, COMMITMENT_LEN, HEADER_LEN, Header, aead_key};
+use super::{BlobError, COMMITMENT_LEN, HEADER_LEN, Header};
 use crate::context::Context;
 use crate::id::{GroupId, KeyId};
 use crate::kdf;
 use crate::record::Family;
+use crate::suite::Cipher;
 
 /// A key of a group with its HMAC state prepared, so that each blob costs two HMACs over two SHA-256 blocks each.
 ///
@@ -48,7 +48,7 @@ impl BlobKey {
         header: &Header,
         header_bytes: &[u8],
         context: &Context,
-    ) -> Result<(LessSafeKey, [u8; COMMITMENT_LEN]), BlobError> {
+    ) -> Result<(Cipher, [u8; COMMITMENT_LEN]), BlobError> {
         if header.group() != self.group {
             return Err(BlobError::WrongGroup { found: header.group(), expected: self.group });
         }
@@ -65,16 +65,14 @@ impl BlobKey {
         input[7 + HEADER_LEN..39 + HEADER_LEN].copy_from_slice(context.hash().as_bytes());
         input[39 + HEADER_LEN..].copy_from_slice(&512u32.to_be_bytes());
         input[3] = 1;
-        let first = hmac::sign(&self.hmac, &input);
+        let mut key = kdf::prf(&self.hmac, &[&input]);
         input[3] = 2;
-        let second = hmac::sign(&self.hmac, &input);
-        let mut key = [0u8; 32];
-        key.copy_from_slice(first.as_ref());
-        let aead = aead_key(header.suite().algorithm(), &key);
+        let commitment = kdf::prf(&self.hmac, &[&input]);
+        let aead = Cipher::new(header.suite(), &key);
         key.zeroize();
-        let mut commitment = [0u8; COMMITMENT_LEN];
-        commitment.copy_from_slice(second.as_ref());
-        Ok((aead?, commitment))
+        // All suites take 32-byte keys, which is what is derived.
+        let aead = aead.map_err(|_| BlobError::UnknownSuite { suite: header.suite().number() })?;
+        Ok((aead, commitment))
     }
 }
 

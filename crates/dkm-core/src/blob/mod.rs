@@ -9,8 +9,6 @@ mod layout;
 mod seek;
 mod stream;
 
-use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce, UnboundKey};
-
 pub use error::BlobError;
 pub use header::{HEADER_LEN, Header, MAGIC, VERSION};
 pub use key::BlobKey;
@@ -21,13 +19,14 @@ pub use stream::{open_stream, read_full, seal_stream};
 use crate::context::Context;
 use crate::id::Digest;
 use crate::plaintext::Plaintext;
+use crate::suite::{self, Cipher};
 
 /// Length of the key commitment, in bytes.
 pub const COMMITMENT_LEN: usize = 32;
 /// Header and commitment together, in bytes: what comes before the first chunk.
 pub const PREFIX_LEN: usize = HEADER_LEN + COMMITMENT_LEN;
 /// Length of a chunk's tag, in bytes.
-pub const TAG_LEN: usize = 16;
+pub const TAG_LEN: usize = suite::TAG_LEN;
 /// Longest blob, in bytes.
 pub const BLOB_LEN_MAX: u64 = 1 << 48;
 
@@ -41,7 +40,7 @@ pub fn blob_id(prefix: &[u8; PREFIX_LEN]) -> Digest {
 pub struct ChunkCipher {
     prefix: [u8; PREFIX_LEN],
     chunk_size: usize,
-    aead: LessSafeKey,
+    aead: Cipher,
 }
 
 impl std::fmt::Debug for ChunkCipher {
@@ -96,13 +95,29 @@ impl ChunkCipher {
     /// A chunk of a length that cannot stand at its place.
     pub fn seal_chunk(&self, index: u64, last: bool, in_out: &mut [u8]) -> Result<[u8; TAG_LEN], BlobError> {
         self.check_len(index, last, in_out.len())?;
-        let tag = self
-            .aead
-            .seal_in_place_separate_tag(nonce(index, last), Aad::empty(), in_out)
-            .map_err(|_| BlobError::TooLarge)?;
-        let mut out = [0u8; TAG_LEN];
-        out.copy_from_slice(tag.as_ref());
-        Ok(out)
+        self.aead.seal(nonce(index, last), &[], in_out).map_err(|_| BlobError::TooLarge)
+    }
+
+    /// Encrypts chunk `index` from `plain` into `sealed` (ciphertext and tag), which must be just as long as both
+    /// together. On an error nothing of `sealed` may be used.
+    ///
+    /// # Errors
+    /// A chunk of a length that cannot stand at its place, or `sealed` of another length.
+    pub fn seal_chunk_to(
+        &self,
+        index: u64,
+        last: bool,
+        plain: &[u8],
+        sealed: &mut [u8],
+    ) -> Result<(), BlobError> {
+        self.check_len(index, last, plain.len())?;
+        let (ciphertext, tag) = sealed.split_at_mut_checked(plain.len()).ok_or(BlobError::Truncated)?;
+        if tag.len() != TAG_LEN {
+            return Err(BlobError::Truncated);
+        }
+        self.aead
+            .seal_to(nonce(index, last), &[], plain, ciphertext, tag)
+            .map_err(|_| BlobError::TooLarge)
     }
 
     /// Decrypts chunk `index` from `sealed` (ciphertext and tag) into `out`, which must be just as long as the
@@ -118,24 +133,29 @@ impl ChunkCipher {
         }
         let (ciphertext, tag) = sealed.split_at(len);
         self.aead
-            .open_separate_gather(nonce(index, last), Aad::empty(), ciphertext, tag, out)
+            .open(nonce(index, last), &[], ciphertext, tag, out)
             .map_err(|_| BlobError::Corrupt { chunk: index })
     }
 
-    /// All chunks but the last are full; the last is not empty unless it is the only one.
+    /// All chunks but the last are full; the last is not empty unless it is the only one; and with it the blob is not
+    /// longer than a blob may be.
     fn check_len(&self, index: u64, last: bool, len: usize) -> Result<(), BlobError> {
         let fits =
             if last { len <= self.chunk_size && (len > 0 || index == 0) } else { len == self.chunk_size };
-        if fits { Ok(()) } else { Err(BlobError::Corrupt { chunk: index }) }
+        if !fits {
+            return Err(BlobError::Corrupt { chunk: index });
+        }
+        let before = index.checked_mul(to_u64(self.chunk_size)).ok_or(BlobError::TooLarge)?;
+        Layout::of_plaintext(before.saturating_add(to_u64(len)), self.chunk_size).map(|_| ())
     }
 }
 
 /// Chunk counter in 11 bytes, big-endian, then whether the chunk is the last.
-fn nonce(index: u64, last: bool) -> Nonce {
-    let mut bytes = [0u8; 12];
+fn nonce(index: u64, last: bool) -> [u8; suite::NONCE_LEN] {
+    let mut bytes = [0u8; suite::NONCE_LEN];
     bytes[3..11].copy_from_slice(&index.to_be_bytes());
     bytes[11] = u8::from(last);
-    Nonce::assume_unique_for_key(bytes)
+    bytes
 }
 
 /// Protects a whole plaintext: one allocation, the blob.
@@ -191,11 +211,6 @@ pub fn open(key: &BlobKey, context: &Context, blob: &[u8]) -> Result<Plaintext, 
 fn to_u64(len: usize) -> u64 {
     // usize is at most 64 bits wide on every platform that Rust supports.
     u64::try_from(len).unwrap_or(u64::MAX)
-}
-
-fn aead_key(algorithm: &'static aws_lc_rs::aead::Algorithm, key: &[u8]) -> Result<LessSafeKey, BlobError> {
-    // All suites take 32-byte keys, which is what is derived.
-    UnboundKey::new(algorithm, key).map(LessSafeKey::new).map_err(|_| BlobError::UnknownSuite { suite: 0 })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 
-use super::{BLOB_LEN_MAX, BlobError, ChunkCipher, Layout, TAG_LEN, to_u64};
+use super::{BlobError, ChunkCipher, TAG_LEN, to_u64};
 use crate::plaintext::Plaintext;
 
 fn io(error: &std::io::Error) -> BlobError {
@@ -43,10 +43,9 @@ pub fn seal_stream(
     for index in 0u64.. {
         // Whether a chunk is the last is known only after looking behind it.
         let next_len = if len == chunk.len() { read_full(reader, &mut next)? } else { 0 };
-        total += to_u64(len);
-        Layout::of_plaintext(total, cipher.chunk_size())?;
         let tag = cipher.seal_chunk(index, next_len == 0, &mut chunk[..len])?;
         writer.write_all(&chunk[..len]).and_then(|()| writer.write_all(&tag)).map_err(|e| io(&e))?;
+        total += to_u64(len);
         if next_len == 0 {
             break;
         }
@@ -63,7 +62,7 @@ pub fn seal_stream(
 /// that gets an error must let go of what was written.
 ///
 /// # Errors
-/// [`BlobError::Corrupt`], [`BlobError::Truncated`], [`BlobError::Io`].
+/// [`BlobError::Corrupt`], [`BlobError::Truncated`], [`BlobError::TooLarge`], [`BlobError::Io`].
 pub fn open_stream(
     cipher: &ChunkCipher,
     reader: &mut impl Read,
@@ -81,9 +80,6 @@ pub fn open_stream(
         cipher.open_chunk(index, next_len == 0, &chunk[..len], &mut plain[..plain_len])?;
         writer.write_all(&plain[..plain_len]).map_err(|e| io(&e))?;
         total += to_u64(plain_len);
-        if total > BLOB_LEN_MAX {
-            return Err(BlobError::TooLarge);
-        }
         if next_len == 0 {
             break;
         }

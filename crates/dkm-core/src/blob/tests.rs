@@ -94,7 +94,46 @@ fn chunks_do_not_move_repeat_or_go() {
 fn an_empty_chunk_behind_others_is_refused_though_its_tag_is_right() {
     let cipher = ChunkCipher::sealing(&key(), &header(Suite::Aes256Gcm), &context()).unwrap();
     assert_eq!(cipher.seal_chunk(1, true, &mut []), Err(BlobError::Corrupt { chunk: 1 }));
+    assert_eq!(cipher.seal_chunk_to(1, true, &[], &mut [0; 16]), Err(BlobError::Corrupt { chunk: 1 }));
     assert_eq!(cipher.seal_chunk(0, false, &mut [0; 5]), Err(BlobError::Corrupt { chunk: 0 }));
+}
+
+#[test]
+fn a_chunk_sealed_elsewhere_is_the_chunk_sealed_in_place() {
+    for suite in Suite::ALL {
+        let cipher = ChunkCipher::sealing(&key(), &header(suite), &context()).unwrap();
+        for (index, last, len) in
+            [(0, true, 0), (0, true, 1), (0, false, 4096), (7, false, 4096), (7, true, 100)]
+        {
+            let plain = text(len);
+            let (mut in_place, mut elsewhere) = (plain.clone(), vec![0xaa; len + TAG_LEN]);
+            in_place.extend(cipher.seal_chunk(index, last, &mut plain.clone()).unwrap());
+            cipher.seal_chunk(index, last, &mut in_place[..len]).unwrap();
+            cipher.seal_chunk_to(index, last, &plain, &mut elsewhere).unwrap();
+            assert_eq!(elsewhere, in_place, "{suite} {index} {last} {len}");
+        }
+        for wrong in [0, 15, 16, 4096, 4111, 4113] {
+            let result = cipher.seal_chunk_to(0, false, &text(4096), &mut vec![0; wrong]);
+            assert_eq!(result, Err(BlobError::Truncated), "{wrong}");
+        }
+    }
+}
+
+#[test]
+fn no_chunk_lies_beyond_the_longest_blob() {
+    let cipher = ChunkCipher::sealing(&key(), &header(Suite::Aes256Gcm), &context()).unwrap();
+    // So many whole chunks, with their tags and the prefix, are just within the limit.
+    let fit = (BLOB_LEN_MAX - 108) / (4096 + 16);
+    for last in [false, true] {
+        let (mut plain, mut sealed) = ([7; 4096], [0; 4096 + TAG_LEN]);
+        assert_eq!(cipher.seal_chunk_to(fit - 1, last, &plain, &mut sealed), Ok(()));
+        assert_eq!(cipher.open_chunk(fit - 1, last, &sealed, &mut plain), Ok(()));
+        for beyond in [fit, 1 << 60, u64::MAX] {
+            assert_eq!(cipher.seal_chunk_to(beyond, last, &plain, &mut sealed), Err(BlobError::TooLarge));
+            assert_eq!(cipher.open_chunk(beyond, last, &sealed, &mut plain), Err(BlobError::TooLarge));
+            assert_eq!(cipher.seal_chunk(beyond, last, &mut plain), Err(BlobError::TooLarge));
+        }
+    }
 }
 
 #[test]

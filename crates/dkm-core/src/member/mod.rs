@@ -353,10 +353,10 @@ impl Member {
         if self.out_of_reach() {
             return Err(UnprotectRefusal::OutOfReach { grace_ms: policy.offline_grace_ms });
         }
-        let Some(found) = self.ring.key(key) else { return Err(UnprotectRefusal::UnknownKey { key }) };
-        if found.status.destroyed.is_some() {
+        if self.ring.is_destroyed(key) {
             return Err(UnprotectRefusal::Destroyed { key });
         }
+        let Some(found) = self.ring.key(key) else { return Err(UnprotectRefusal::UnknownKey { key }) };
         if !found.verified {
             return Err(UnprotectRefusal::NotVerified { key });
         }

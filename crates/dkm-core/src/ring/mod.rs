@@ -5,7 +5,7 @@
 mod status;
 mod trust;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 pub use trust::Distrust;
@@ -126,6 +126,17 @@ impl RingKey {
     #[must_use]
     pub const fn id(&self) -> KeyId {
         self.record.id
+    }
+
+    /// Since when others may have been able to read it: since the repository took it, but a key that came from
+    /// elsewhere was there before.
+    fn existed_since(&self) -> Timestamp {
+        match self.record.origin {
+            Origin::Rolled => self.attested.created,
+            Origin::Restored | Origin::Imported => {
+                self.attested.created.min(Timestamp(self.record.created_at_ms))
+            }
+        }
     }
 
     /// From when it may protect.
@@ -268,8 +279,11 @@ pub struct Ring {
     pub keys: Vec<RingKey>,
     /// All exposures.
     pub exposures: Vec<ExposedRecord>,
+    /// Destroyed keys whose record is erased: their statuses are all that is left of them.
+    pub tombstones: BTreeMap<KeyId, StatusSummary>,
     /// What readers should know.
     pub findings: Vec<Finding>,
+    destroyed: BTreeSet<KeyId>,
     index: BTreeMap<KeyId, usize>,
 }
 
@@ -316,12 +330,18 @@ impl Ring {
             let name = SlotName::for_content("policy", *digest);
             ring.findings.push(Finding::Ignored { room: Room::Control, name, why: why.clone() });
         }
-        let Some(policy) = ring.policies.effective().cloned() else { return ring };
-        status::apply(&mut keys, &statuses, &policy, &mut ring.findings);
+        let counting = status::counting(&statuses, ring.policies.effective(), &mut ring.findings);
+        ring.destroyed = status::destroyed(&counting);
+        let Some(policy) = ring.policies.effective().cloned() else {
+            ring.findings.sort();
+            ring.findings.dedup();
+            return ring;
+        };
+        ring.tombstones = status::apply(&mut keys, &counting);
         for key in keys.values_mut() {
             // Readable in the interval: it existed before the interval's end.
             key.exposures =
-                ring.exposures.iter().filter(|e| key.attested.created.0 < e.until_ms).cloned().collect();
+                ring.exposures.iter().filter(|e| key.existed_since().0 < e.until_ms).cloned().collect();
         }
         let mut keys: Vec<RingKey> = keys.into_values().collect();
         if keys.len() > RING_LEN_MAX {
@@ -329,7 +349,13 @@ impl Ring {
             keys.sort_by_key(|k| (k.attested.created, k.id()));
             keys.truncate(RING_LEN_MAX);
         }
-        trust::judge(&mut keys, &ring.policies, &policy, &ring.exposures, now, safeguards);
+        let history = trust::History {
+            policies: &ring.policies,
+            policy: &policy,
+            exposures: &ring.exposures,
+            tombstones: &ring.tombstones,
+        };
+        trust::judge(&mut keys, &history, now, safeguards);
         for key in &keys {
             if let Some(why) = &key.distrust
                 && !matches!(why, Distrust::NotRolled)
@@ -357,6 +383,21 @@ impl Ring {
     #[must_use]
     pub fn key(&self, id: KeyId) -> Option<&RingKey> {
         self.index.get(&id).and_then(|i| self.keys.get(*i))
+    }
+
+    /// Whether a tombstone was read for this key. Its record need not be there: every store erases it.
+    #[must_use]
+    pub fn is_destroyed(&self, id: KeyId) -> bool {
+        self.destroyed.contains(&id)
+    }
+
+    /// Whether a record other than a key counts, as far as its author and access control decide that.
+    pub(crate) fn counts(&self, seen: &Observed) -> bool {
+        match &seen.record {
+            Record::Status(status) => status::author_may(seen, status, self.policy()).is_ok(),
+            Record::Policy(_) => self.policies.versions().iter().any(|v| v.digest == seen.digest),
+            _ => seen.attested.template_ok,
+        }
     }
 
     /// Which keys may protect at `now`, best first: not exposed before exposed, then latest activation.

@@ -2,35 +2,64 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Finding, Observed, RingKey};
+use super::{Finding, Observed, RingKey, StatusSummary};
 use crate::id::KeyId;
 use crate::policy::Policy;
 use crate::record::{Change, Purpose, StatusRecord};
 
-pub(super) fn apply(
-    keys: &mut BTreeMap<KeyId, RingKey>,
-    statuses: &[(&Observed, &StatusRecord)],
-    policy: &Policy,
+type ByKey<'a> = BTreeMap<KeyId, Vec<(&'a Observed, &'a StatusRecord)>>;
+
+/// The statuses that count, by key. While no policy is known, the repository's access control alone decides.
+pub(super) fn counting<'a>(
+    statuses: &[(&'a Observed, &'a StatusRecord)],
+    policy: Option<&Policy>,
     findings: &mut Vec<Finding>,
-) {
-    let mut counting: BTreeMap<KeyId, Vec<(&Observed, &StatusRecord)>> = BTreeMap::new();
+) -> ByKey<'a> {
+    let mut counting = ByKey::new();
     for (seen, status) in statuses {
         match author_may(seen, status, policy) {
             Ok(()) => counting.entry(status.key).or_default().push((seen, status)),
             Err(why) => findings.push(Finding::Ignored { room: seen.room, name: seen.name.clone(), why }),
         }
     }
-    for (id, statuses) in counting {
-        if let Some(key) = keys.get_mut(&id) {
-            summarize(key, &statuses);
-        }
-    }
+    counting
 }
 
-fn author_may(seen: &Observed, status: &StatusRecord, policy: &Policy) -> Result<(), String> {
+/// The keys with a tombstone.
+pub(super) fn destroyed(counting: &ByKey<'_>) -> BTreeSet<KeyId> {
+    let is_tombstone = |(_, status): &(&Observed, &StatusRecord)| status.change == Change::Destroyed;
+    counting.iter().filter(|(_, all)| all.iter().any(is_tombstone)).map(|(id, _)| *id).collect()
+}
+
+/// Applies statuses to their keys. What is left of destroyed keys whose record is erased is returned.
+pub(super) fn apply(
+    keys: &mut BTreeMap<KeyId, RingKey>,
+    counting: &ByKey<'_>,
+) -> BTreeMap<KeyId, StatusSummary> {
+    let mut tombstones = BTreeMap::new();
+    for (id, statuses) in counting {
+        if let Some(key) = keys.get_mut(id) {
+            summarize(&mut key.status, statuses);
+            continue;
+        }
+        let mut summary = StatusSummary::default();
+        summarize(&mut summary, statuses);
+        if summary.destroyed.is_some() {
+            tombstones.insert(*id, summary);
+        }
+    }
+    tombstones
+}
+
+pub(super) fn author_may(
+    seen: &Observed,
+    status: &StatusRecord,
+    policy: Option<&Policy>,
+) -> Result<(), String> {
     if !seen.attested.template_ok {
         return Err("its access control is not the template's".to_owned());
     }
+    let Some(policy) = policy else { return Ok(()) };
     let (allowed, role) = if status.purpose == Purpose::InUse {
         (&policy.creators, "creator")
     } else {
@@ -44,7 +73,7 @@ fn author_may(seen: &Observed, status: &StatusRecord, policy: &Policy) -> Result
     }
 }
 
-fn summarize(key: &mut RingKey, statuses: &[(&Observed, &StatusRecord)]) {
+fn summarize(summary: &mut StatusSummary, statuses: &[(&Observed, &StatusRecord)]) {
     let mut cancelled = BTreeSet::new();
     let mut cancelled_by_use = BTreeSet::new();
     for (_, status) in statuses.iter().filter(|(_, s)| s.change == Change::Resumed) {
@@ -54,7 +83,6 @@ fn summarize(key: &mut RingKey, statuses: &[(&Observed, &StatusRecord)]) {
             cancelled.extend(status.answers.iter().copied());
         }
     }
-    let summary = &mut key.status;
     for (seen, status) in statuses {
         let at = seen.attested.created;
         summary.heads.push(seen.digest);

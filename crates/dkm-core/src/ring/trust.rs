@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::RingKey;
+use super::{RingKey, StatusSummary};
 use crate::id::KeyId;
 use crate::policy::{Policy, PolicyChain};
 use crate::record::{ExposedRecord, Family, Origin};
@@ -50,15 +50,17 @@ impl fmt::Display for Distrust {
     }
 }
 
+/// What keys are judged by beside each other.
+pub(super) struct History<'a> {
+    pub(super) policies: &'a PolicyChain,
+    pub(super) policy: &'a Policy,
+    pub(super) exposures: &'a [ExposedRecord],
+    /// Destroyed keys whose record is erased.
+    pub(super) tombstones: &'a BTreeMap<KeyId, StatusSummary>,
+}
+
 /// Judges all keys, oldest first: an exception for a short delay depends on what protected when the key was made.
-pub(super) fn judge(
-    keys: &mut [RingKey],
-    policies: &PolicyChain,
-    policy: &Policy,
-    exposures: &[ExposedRecord],
-    now: Timestamp,
-    safeguards: Safeguards,
-) {
+pub(super) fn judge(keys: &mut [RingKey], history: &History<'_>, now: Timestamp, safeguards: Safeguards) {
     keys.sort_by_key(|k| (k.attested.created, k.id()));
     let first = keys.iter().find(|k| k.verified && is_first(k)).map(|k| k.attested.created);
     // Looking back through all earlier keys for each would take minutes for a ring of full length.
@@ -66,14 +68,14 @@ pub(super) fn judge(
     for i in 0..keys.len() {
         let (before, rest) = keys.split_at_mut(i);
         let Some(key) = rest.first_mut() else { break };
-        key.distrust = plain_faults(key, policy, now).or_else(|| {
+        key.distrust = plain_faults(key, history.policy, now).or_else(|| {
             if !safeguards.activation_delay {
                 return None;
             }
             let predecessor_end = key.record.predecessor.and_then(|id| ends.get(&id)).copied();
-            fault_of_times(key, before, predecessor_end, first, policies, policy, exposures)
+            fault_of_times(key, before, predecessor_end, first, history)
         });
-        ends.insert(key.id(), key.end(policy));
+        ends.insert(key.id(), key.end(history.policy));
     }
 }
 
@@ -83,14 +85,13 @@ fn fault_of_times(
     before: &[RingKey],
     predecessor_end: Option<Timestamp>,
     first: Option<Timestamp>,
-    policies: &PolicyChain,
-    policy: &Policy,
-    exposures: &[ExposedRecord],
+    history: &History<'_>,
 ) -> Option<Distrust> {
+    let policy = history.policy;
     let created = key.attested.created;
-    let delay = policies.activation_delay_required_ms(created).unwrap_or(policy.activation_delay_ms);
+    let delay = history.policies.activation_delay_required_ms(created).unwrap_or(policy.activation_delay_ms);
     let activates = Timestamp(key.record.activates_at_ms);
-    if activates < created.plus(delay) && !is_excepted(key, before, first, policy, exposures) {
+    if activates < created.plus(delay) && !is_excepted(key, before, first, history) {
         return Some(Distrust::ShortDelay);
     }
     let latest = predecessor_end
@@ -128,18 +129,21 @@ fn plain_faults(key: &RingKey, policy: &Policy, now: Timestamp) -> Option<Distru
 }
 
 /// The three cases in which a key may be used before the activation delay has passed.
-fn is_excepted(
-    key: &RingKey,
-    before: &[RingKey],
-    first: Option<Timestamp>,
-    policy: &Policy,
-    exposures: &[ExposedRecord],
-) -> bool {
+fn is_excepted(key: &RingKey, before: &[RingKey], first: Option<Timestamp>, history: &History<'_>) -> bool {
     let created = key.attested.created;
     if is_first(key) {
         // The group's first key, or its twin on a replica that had not heard of it yet.
+        let policy = history.policy;
         let twin_bound = policy.replication_bound_ms.saturating_add(policy.creation_margin_ms());
-        return first.is_some_and(|first| created <= first.plus(twin_bound));
+        // After a successor was made nothing is first any more, even if the true first key is erased by now.
+        let succeeded = before.iter().any(|k| k.distrust.is_none() && !is_first(k));
+        return !succeeded && first.is_some_and(|first| created <= first.plus(twin_bound));
+    }
+    let exposed =
+        |from: Timestamp| history.exposures.iter().any(|e| e.until_ms <= created.0 && from.0 < e.until_ms);
+    // Of a key that was destroyed since, only its statuses tell why it was replaced.
+    if let Some(erased) = key.record.predecessor.and_then(|id| history.tombstones.get(&id)) {
+        return erased.compromised.is_some() || exposed(Timestamp(0));
     }
     // The key that protected when this one was made, its later fate aside.
     let protected =
@@ -148,5 +152,5 @@ fn is_excepted(
     if protected.status.compromised.is_some() {
         return true;
     }
-    exposures.iter().any(|e| e.until_ms <= created.0 && protected.attested.created.0 < e.until_ms)
+    exposed(protected.attested.created)
 }

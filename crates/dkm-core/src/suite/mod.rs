@@ -4,11 +4,14 @@
 mod aes_256_gcm;
 mod aes_256_gcm_siv;
 mod chacha20_poly1305;
+mod cipher;
 
 use std::fmt;
 use std::str::FromStr;
 
 use aws_lc_rs::aead;
+
+pub(crate) use cipher::{Cipher, NONCE_LEN, TAG_LEN};
 
 /// A suite: AEAD for the chunks; the key derivation is SP 800-108 with HMAC-SHA-256 in all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -52,7 +55,7 @@ impl Suite {
         }
     }
 
-    pub(crate) fn algorithm(self) -> &'static aead::Algorithm {
+    fn algorithm(self) -> &'static aead::Algorithm {
         match self {
             Self::Aes256Gcm => aes_256_gcm::algorithm(),
             Self::ChaCha20Poly1305 => chacha20_poly1305::algorithm(),

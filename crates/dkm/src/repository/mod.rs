@@ -6,6 +6,8 @@
 pub mod conformance;
 pub mod directory;
 mod error;
+#[doc(hidden)]
+pub mod memory;
 
 use std::fmt;
 

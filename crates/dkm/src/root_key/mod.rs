@@ -1,6 +1,10 @@
 //! Root keys: they wrap key material at rest, so that a copy of the repository alone opens nothing.
 
+mod file;
+
 use std::fmt;
+
+pub use file::FileRootKeys;
 
 use dkm_core::record::WrappedMaterial;
 use dkm_core::{GroupId, RootKeyId};
@@ -45,6 +49,9 @@ pub trait RootKeyProvider: fmt::Debug + Send + Sync {
         aad: &[u8],
         wrapped: &WrappedMaterial,
     ) -> Result<Zeroizing<[u8; 32]>, RootKeyError>;
+
+    /// Lets go of what is kept in memory for a group, because the account is no member any more.
+    fn forget(&self, _group: GroupId) {}
 }
 
 /// Why a root key was not used.
@@ -83,6 +90,14 @@ pub enum RootKeyError {
         /// The root key.
         root: RootKeyId,
     },
+    /// What lies where the root key should be is something else.
+    #[error("the root key in {location} is not used, because {why}")]
+    Damaged {
+        /// Where it is.
+        location: String,
+        /// What was found.
+        why: String,
+    },
     /// The holder of root keys does not answer or failed.
     #[error("root keys in {location} can't be used: {why}")]
     Unavailable {
@@ -100,7 +115,7 @@ impl RootKeyError {
         match self {
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Denied { .. } | Self::Loose { .. } => ErrorKind::Denied,
-            Self::Mismatch { .. } => ErrorKind::Corrupt,
+            Self::Mismatch { .. } | Self::Damaged { .. } => ErrorKind::Corrupt,
             Self::Unavailable { .. } => ErrorKind::Unavailable,
         }
     }
@@ -118,6 +133,7 @@ impl RootKeyError {
                 "correct owner and mode of the file, and roll the group's key if others may have read it"
             }
             Self::Mismatch { .. } => "restore the record from a backup, or the key from an archive",
+            Self::Damaged { .. } => "put the root key file back from its backup",
             Self::Unavailable { .. } => "check the place, then try again",
         };
         Some(text.to_owned())

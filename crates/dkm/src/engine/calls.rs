@@ -1,0 +1,231 @@
+//! Protect and unprotect.
+
+use std::io::{Read, Seek, Write};
+use std::sync::Arc;
+
+use dkm_core::blob::{ChunkCipher, Header, PREFIX_LEN, SeekingReader, blob_id, read_full};
+use dkm_core::member::UnprotectRefusal;
+use dkm_core::{Context, Digest, KeyId, Plaintext};
+
+use super::snapshot::{CachedKey, Protecting, Snapshot, Use};
+use super::unknown::Lookup;
+use super::{Engine, Need};
+use crate::journal::EventKind;
+use crate::{Error, Result, stream};
+
+/// A handle's leave to open blobs of compromised keys.
+#[derive(Debug, Clone)]
+pub(crate) struct Override {
+    /// Why, for the journal.
+    pub(crate) reason: String,
+}
+
+/// What a stream came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Streamed {
+    /// The blob's id.
+    pub blob_id: Digest,
+    /// Its key.
+    pub key: KeyId,
+    /// Bytes of the plaintext.
+    pub plaintext_len: u64,
+    /// Bytes of the blob.
+    pub blob_len: u64,
+}
+
+/// What became of a blob that was to be protected anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reprotected {
+    /// It has the key and the suite that protect now: nothing to do.
+    Current,
+    /// The new blob.
+    Renewed(Vec<u8>),
+}
+
+impl Engine {
+    fn header(&self, protecting: &Protecting) -> Result<Header> {
+        let mut salt = [0u8; 32];
+        aws_lc_rs::rand::fill(&mut salt).map_err(|_| Error::Internal("the system gives no randomness".to_owned()))?;
+        Ok(Header::new(protecting.suite, self.group, protecting.id, salt, protecting.chunk_size)?)
+    }
+
+    /// A new blob.
+    pub(crate) fn protect(&self, context: &Context, plaintext: &[u8]) -> Result<Vec<u8>> {
+        let snapshot = self.current(self.parts.clock.now());
+        let protecting = snapshot.protecting.as_ref().map_err(Clone::clone)?;
+        let header = self.header(protecting)?;
+        Ok(dkm_core::blob::seal(protecting.key.ready(self.group), &header, context, plaintext)?)
+    }
+
+    /// A new blob on a writer.
+    pub(crate) fn protect_stream(
+        &self,
+        context: &Context,
+        reader: impl Read + Send,
+        writer: impl Write,
+    ) -> Result<Streamed> {
+        let cipher = {
+            let snapshot = self.current(self.parts.clock.now());
+            let protecting = snapshot.protecting.as_ref().map_err(Clone::clone)?;
+            let header = self.header(protecting)?;
+            ChunkCipher::sealing(protecting.key.ready(self.group), &header, context)?
+        };
+        let plaintext_len = stream::seal(&cipher, reader, writer)?;
+        streamed(&cipher, plaintext_len)
+    }
+
+    /// The plaintext of a blob.
+    pub(crate) fn unprotect(
+        &self,
+        context: &Context,
+        blob: &[u8],
+        overriding: Option<&Override>,
+    ) -> Result<Plaintext> {
+        let key = self.key_for(blob, overriding)?;
+        Ok(dkm_core::blob::open(key.ready(self.group), context, blob)?)
+    }
+
+    /// The plaintext of a blob, chunk by chunk on a writer.
+    pub(crate) fn unprotect_stream(
+        &self,
+        context: &Context,
+        mut reader: impl Read + Send,
+        writer: impl Write,
+        overriding: Option<&Override>,
+    ) -> Result<Streamed> {
+        let mut prefix = [0u8; PREFIX_LEN];
+        let len = read_full(&mut reader, &mut prefix)?;
+        let prefix = &prefix[..len];
+        let key = self.key_for(prefix, overriding)?;
+        let cipher = ChunkCipher::opening(key.ready(self.group), context, prefix)?;
+        let plaintext_len = stream::open(&cipher, reader, writer)?;
+        streamed(&cipher, plaintext_len)
+    }
+
+    /// A blob to read ranges from.
+    pub(crate) fn open_seekable<R: Read + Seek>(
+        &self,
+        context: &Context,
+        mut reader: R,
+        overriding: Option<&Override>,
+    ) -> Result<SeekingReader<R>> {
+        let mut prefix = [0u8; PREFIX_LEN];
+        let io = |e: std::io::Error| dkm_core::blob::BlobError::Io(e.to_string());
+        reader.rewind().map_err(io)?;
+        let len = read_full(&mut reader, &mut prefix)?;
+        let key = self.key_for(&prefix[..len], overriding)?;
+        Ok(SeekingReader::new(reader, key.ready(self.group), context)?)
+    }
+
+    /// Whether a blob has another key or suite than those that protect now.
+    pub(crate) fn is_outdated(&self, header: &Header) -> Result<bool> {
+        let snapshot = self.current(self.parts.clock.now());
+        let protecting = snapshot.protecting.as_ref().map_err(Clone::clone)?;
+        Ok(header.key() != protecting.id || header.suite() != protecting.suite)
+    }
+
+    /// The blob under the key and suite that protect now.
+    pub(crate) fn reprotect(
+        &self,
+        context: &Context,
+        blob: &[u8],
+        overriding: Option<&Override>,
+    ) -> Result<Reprotected> {
+        if !self.is_outdated(&Header::parse(blob)?)? {
+            return Ok(Reprotected::Current);
+        }
+        let plaintext = self.unprotect(context, blob, overriding)?;
+        self.protect(context, &plaintext).map(Reprotected::Renewed)
+    }
+
+    /// The key of the blob that begins with these bytes, if it may be used.
+    fn key_for(&self, blob: &[u8], overriding: Option<&Override>) -> Result<Arc<CachedKey>> {
+        let header = Header::parse(blob)?;
+        if header.group() != self.group {
+            return Err(dkm_core::blob::BlobError::WrongGroup { found: header.group(), expected: self.group }.into());
+        }
+        let snapshot = self.current(self.parts.clock.now());
+        if let Some(refusal) = &snapshot.closed {
+            return Err(refusal.clone().into());
+        }
+        if !snapshot.suites.contains(&u32::from(header.suite().number())) {
+            return Err(Error::SuiteForbidden { suite: header.suite() });
+        }
+        match snapshot.keys.get(&header.key()) {
+            Some(Use::Open(key)) => Ok(key.clone()),
+            Some(_) => self.key_with_conditions(&snapshot, &header, blob, overriding),
+            None => {
+                drop(snapshot);
+                self.look_for(header.key())?;
+                let snapshot = self.snapshot.load();
+                if let Some(refusal) = &snapshot.closed {
+                    return Err(refusal.clone().into());
+                }
+                match snapshot.keys.get(&header.key()) {
+                    Some(Use::Open(key)) => Ok(key.clone()),
+                    Some(_) => self.key_with_conditions(&snapshot, &header, blob, overriding),
+                    None => Err(UnprotectRefusal::UnknownKey { key: header.key() }.into()),
+                }
+            }
+        }
+    }
+
+    #[cold]
+    fn key_with_conditions(
+        &self,
+        snapshot: &Snapshot,
+        header: &Header,
+        blob: &[u8],
+        overriding: Option<&Override>,
+    ) -> Result<Arc<CachedKey>> {
+        let id = header.key();
+        match snapshot.keys.get(&id) {
+            Some(Use::Open(key)) => Ok(key.clone()),
+            Some(Use::Notice(key)) => {
+                self.notice_use(id);
+                Ok(key.clone())
+            }
+            Some(Use::Compromised(key)) => {
+                let Some(leave) = overriding else {
+                    return Err(UnprotectRefusal::Compromised { key: id }.into());
+                };
+                let blob = blob.first_chunk::<PREFIX_LEN>().map(blob_id);
+                self.record(EventKind::OverrideUsed, Some(id), Some(&leave.reason), |event| event.blob = blob)?;
+                Ok(key.clone())
+            }
+            Some(Use::Refused(refusal)) => Err(refusal.clone().into()),
+            None => Err(UnprotectRefusal::UnknownKey { key: id }.into()),
+        }
+    }
+
+    /// Reads the repository because of an unknown key id, unless that was just done for it or for too many others.
+    #[cold]
+    fn look_for(&self, key: KeyId) -> Result<()> {
+        let now = self.parts.clock.now();
+        if self.state().unknown.ask(key, now) == Lookup::Known {
+            return Err(UnprotectRefusal::UnknownKey { key }.into());
+        }
+        // A replica out of reach does not decide: the others were asked, and the key is as unknown as before.
+        match self.refresh(Need::Fresh) {
+            Err(error @ crate::repository::RepositoryError::Denied { .. }) => return Err(error.into()),
+            Err(error) => tracing::warn!(group = %self.group, %key, %error, "looked for an unknown key in vain"),
+            Ok(()) => {}
+        }
+        let mut state = self.state();
+        if state.member.ring().key(key).is_none() {
+            state.unknown.remember(key);
+        }
+        Ok(())
+    }
+}
+
+fn streamed(cipher: &ChunkCipher, plaintext_len: u64) -> Result<Streamed> {
+    let prefix = cipher.prefix();
+    let layout = dkm_core::blob::Layout::of_plaintext(plaintext_len, cipher.chunk_size())?;
+    Ok(Streamed {
+        blob_id: blob_id(prefix),
+        key: Header::parse(prefix)?.key(),
+        plaintext_len,
+        blob_len: layout.blob_len(),
+    })
+}

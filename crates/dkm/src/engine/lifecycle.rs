@@ -1,0 +1,283 @@
+//! What owners do: policy, roll, suspend, resume, compromise.
+
+use dkm_core::plan::{Cause, Plan, plan_manual};
+use dkm_core::policy::Policy;
+use dkm_core::record::{Change, PolicyRecord, Purpose, Record, StatusRecord};
+use dkm_core::ring::{KeyState, RingKey};
+use dkm_core::{Digest, KeyId, SlotName, Timestamp};
+
+use super::rollover::Made;
+use super::{Engine, Need};
+use crate::journal::EventKind;
+use crate::repository::Put;
+use crate::{Error, Result};
+
+/// How often an owner's operation tries anew when another one came first.
+const ATTEMPTS: u32 = 8;
+
+/// A key that was made, or that waits already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewKey {
+    /// The key.
+    pub key: KeyId,
+    /// From when it protects.
+    pub activates_at: Timestamp,
+    /// Whether it had been made before, and waits for its activation.
+    pub was_there: bool,
+}
+
+pub(super) fn refused(what: &str, why: impl Into<String>, advice: impl Into<String>) -> Error {
+    Error::Refused { what: what.to_owned(), why: why.into(), advice: advice.into() }
+}
+
+impl Engine {
+    /// Fails early, with words, where the repository would deny.
+    pub(super) fn must_own(&self, what: &str) -> Result<()> {
+        if self.rights().own {
+            return Ok(());
+        }
+        Err(Error::NoRight { what: what.to_owned(), right: "add control records (owner)" })
+    }
+
+    /// A key of the ring as it was read last.
+    pub(super) fn ring_key(&self, id: KeyId) -> Result<RingKey> {
+        self.state().member.ring().key(id).cloned().ok_or(Error::NoKey { key: id })
+    }
+
+    /// Puts a new version of the policy in force; returns its number.
+    pub(crate) fn set_policy(&self, policy: Policy) -> Result<u32> {
+        policy.validate()?;
+        self.refresh(Need::Fresh)?;
+        self.must_own("setting the policy")?;
+        let (version, mut previous) = {
+            let state = self.state();
+            let chain = &state.member.ring().policies;
+            (chain.next_version(), chain.heads().to_vec())
+        };
+        previous.sort_unstable();
+        let created_at_ms = self.parts.clock.now().0;
+        let slot = SlotName::for_chained("policy", &previous, 0);
+        let record = Record::Policy(PolicyRecord { version, previous, created_at_ms, policy });
+        let digest = Digest::of(&record.encode(self.group));
+        self.record(EventKind::PolicySet, None, None, |event| event.detail = Some(format!("version {version}")))?;
+        if self.put(&record, &slot)? != Put::Created {
+            return Err(refused(
+                "setting the policy",
+                "another owner set one at the same time",
+                "look at it (dkm policy show) and set yours again",
+            ));
+        }
+        self.refresh(Need::Fresh)?;
+        if self.state().member.ring().policies.heads().contains(&digest) {
+            return Ok(version);
+        }
+        Err(refused(
+            "setting the policy",
+            format!("version {version} was written but does not count: {}", self.why_ignored(digest)),
+            "the repository's word on its author or access control differs from the policy's owners; dkm doctor shows it",
+        ))
+    }
+
+    fn why_ignored(&self, digest: Digest) -> String {
+        let state = self.state();
+        let ignored = state.member.ring().policies.ignored();
+        ignored.iter().find(|(d, _)| *d == digest).map_or_else(|| "it was not read back".to_owned(), |(_, why)| why.clone())
+    }
+
+    /// Makes a successor now. It protects after the activation delay.
+    pub(crate) fn roll(&self, reason: &str) -> Result<NewKey> {
+        for _ in 0..ATTEMPTS {
+            self.refresh(Need::Fresh)?;
+            if !self.rights().create {
+                return Err(Error::NoRight { what: "rolling the key".to_owned(), right: "add keys (creator)" });
+            }
+            let now = self.parts.clock.now();
+            self.refuse_if_clock_is_off("rolling the key")?;
+            if let Some(waiting) = self.waiting_key(now) {
+                return Ok(waiting);
+            }
+            if let Some(key) = self.make_by_hand(now, Cause::Manual, reason)? {
+                return Ok(key);
+            }
+        }
+        Err(refused("rolling the key", "other clients keep making keys at the same time", "look at dkm key list, then try again"))
+    }
+
+    pub(super) fn refuse_if_clock_is_off(&self, what: &str) -> Result<()> {
+        let off = self.state().member.clock_off_ms();
+        off.map_or(Ok(()), |off_ms| {
+            Err(refused(
+                what,
+                format!("this machine's clock is {off_ms} ms from the repository's"),
+                "set the clock, then try again",
+            ))
+        })
+    }
+
+    /// A key that may protect and only waits for its activation.
+    fn waiting_key(&self, now: Timestamp) -> Option<NewKey> {
+        let state = self.state();
+        let waiting = state.member.ring().keys.iter().rev().find(|k| k.may_ever_protect() && k.activation() > now)?;
+        Some(NewKey { key: waiting.id(), activates_at: waiting.activation(), was_there: true })
+    }
+
+    /// One attempt to make a key because somebody asks; none if another client's key came first.
+    fn make_by_hand(&self, now: Timestamp, cause: Cause, reason: &str) -> Result<Option<NewKey>> {
+        let plan = plan_manual(self.state().member.ring(), now, cause);
+        let Some(Plan::CreateKey { predecessor, attempt, activates_at, .. }) = plan else {
+            return Err(refused(
+                "making a key",
+                "the group has no key that another could succeed",
+                "look at the findings: dkm doctor",
+            ));
+        };
+        let made = self.make_key(Some(predecessor), attempt, activates_at, reason)?;
+        self.refresh(Need::Fresh)?;
+        Ok(match made {
+            Made::Created(key) => Some(key),
+            Made::Adopted => None,
+        })
+    }
+
+    /// Stops a key from protecting until it is resumed.
+    pub(crate) fn suspend(&self, key: KeyId, reason: &str) -> Result<()> {
+        let what = "suspending the key";
+        let found = self.begin(what, key)?;
+        let state = found.state(self.parts.clock.now());
+        if matches!(state, KeyState::Destroyed | KeyState::Compromised | KeyState::Suspended) {
+            return Err(refused(what, format!("it is {state}"), "dkm key list shows the states"));
+        }
+        self.record(EventKind::KeySuspended, Some(key), Some(reason), |_| {})?;
+        self.put_status(&found, Change::Suspended, Purpose::Ordinary, reason, found.status.heads.clone())
+    }
+
+    /// Cancels a key's suspensions, those before a destruction too.
+    pub(crate) fn resume(&self, key: KeyId, reason: &str) -> Result<()> {
+        let what = "resuming the key";
+        let found = self.begin(what, key)?;
+        if found.status.destroyed.is_some() || found.status.suspensions.is_empty() {
+            let state = found.state(self.parts.clock.now());
+            return Err(refused(what, format!("it is {state}, not suspended"), "dkm key list shows the states"));
+        }
+        self.record(EventKind::KeyResumed, Some(key), Some(reason), |_| {})?;
+        self.put_status(&found, Change::Resumed, Purpose::Ordinary, reason, found.status.suspensions.clone())
+    }
+
+    /// Says that others may know a key. If it may protect, another key is made usable first.
+    pub(crate) fn compromise(&self, key: KeyId, reason: &str) -> Result<Option<NewKey>> {
+        let what = "marking the key as compromised";
+        let found = self.begin(what, key)?;
+        if found.status.destroyed.is_some() {
+            return Err(refused(what, "it is destroyed", "nothing opens with it any more"));
+        }
+        let now = self.parts.clock.now();
+        let protects = self.state().member.protecting_key(now).is_ok_and(|id| id == key);
+        let mut replacement = None;
+        if protects {
+            self.refuse_if_clock_is_off(what)?;
+            for _ in 0..ATTEMPTS {
+                replacement = self.make_by_hand(now, Cause::Compromise, reason)?;
+                if replacement.is_some() {
+                    break;
+                }
+            }
+            let Some(new) = replacement else {
+                return Err(refused(
+                    what,
+                    "other clients keep making keys at the same time",
+                    "try again at once: until then the key goes on protecting",
+                ));
+            };
+            self.await_usable(new.key, what)?;
+        }
+        if found.status.compromised.is_none() {
+            self.record(EventKind::KeyCompromised, Some(key), Some(reason), |_| {})?;
+            let found = self.ring_key(key)?;
+            self.put_status(&found, Change::Compromised, Purpose::Ordinary, reason, found.status.heads.clone())?;
+        }
+        Ok(replacement)
+    }
+
+    /// Reads until a key is usable here: read back whole from as many replicas as policy asks for.
+    pub(crate) fn await_usable(&self, key: KeyId, what: &str) -> Result<()> {
+        let policy = self.policy()?;
+        let needed = policy.replicas_needed(self.parts.repository.replicas());
+        let deadline =
+            self.parts.clock.now().plus(policy.replication_bound_ms).plus(policy.io_deadline_ms.saturating_mul(2));
+        loop {
+            let read_from = {
+                let state = self.state();
+                if state.member.ring().key(key).is_some_and(|k| k.verified) { state.member.read_from(key) } else { 0 }
+            };
+            if read_from >= needed {
+                return Ok(());
+            }
+            if self.parts.clock.now() > deadline {
+                return Err(refused(
+                    what,
+                    format!("the new key {key} was read from {read_from} of {needed} replicas only"),
+                    "check the replicas (dkm doctor), then try again; the new key is kept",
+                ));
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            self.refresh(Need::Fresh)?;
+        }
+    }
+
+    /// Reads anew, checks the right, and finds the key.
+    pub(super) fn begin(&self, what: &str, key: KeyId) -> Result<RingKey> {
+        self.refresh(Need::Fresh)?;
+        self.must_own(what)?;
+        self.ring_key(key)
+    }
+
+    /// Writes a status about a key and reads it back.
+    pub(super) fn put_status(
+        &self,
+        key: &RingKey,
+        change: Change,
+        purpose: Purpose,
+        reason: &str,
+        answers: Vec<Digest>,
+    ) -> Result<()> {
+        let record = self.status_record(key, change, purpose, reason, answers);
+        let slot = record.slot(self.group, 0);
+        // Named by its content: a slot that is taken holds this very record.
+        self.put(&record, &slot)?;
+        Ok(self.refresh(Need::Fresh)?)
+    }
+
+    pub(super) fn status_record(
+        &self,
+        key: &RingKey,
+        change: Change,
+        purpose: Purpose,
+        reason: &str,
+        mut answers: Vec<Digest>,
+    ) -> Record {
+        answers.sort_unstable();
+        answers.dedup();
+        Record::Status(StatusRecord {
+            key: key.id(),
+            change,
+            purpose,
+            reason: reason.to_owned(),
+            epoch: key.status.epoch.saturating_add(1),
+            answers,
+            when_ms: self.parts.clock.now().0,
+        })
+    }
+
+    /// Writes down that a key was needed in its cooling-off time: its destruction is called off.
+    pub(super) fn notice_use(&self, id: KeyId) {
+        let what = "calling off a destruction";
+        let noticed = self.ring_key(id).and_then(|key| {
+            self.record(EventKind::DestructionAborted, Some(id), None, |_| {})?;
+            self.put_status(&key, Change::Resumed, Purpose::InUse, "needed by a member", key.status.heads.clone())
+        });
+        if let Err(error) = noticed {
+            // The plaintext is given all the same: withholding it would help nobody.
+            tracing::error!(group = %self.group, key = %id, %error, "{what} failed: this key is in use and will be destroyed");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Reading all replicas: what is new joins what is known, and what was destroyed is erased.
+
+use std::sync::{Arc, PoisonError};
+
+use dkm_core::member::{Reading, Rights};
+use dkm_core::record::Record;
+use dkm_core::{KeyId, ReplicaId, Room, Timestamp};
+
+use super::snapshot::CachedKey;
+use super::{Engine, Need, State};
+use crate::reading::{GroupReading, Known, read_group};
+use crate::repository::{Entry, Replica, RepositoryError};
+use crate::view::ReplicaReport;
+
+/// A reading that failed is tried again after this share of the refresh interval.
+const RETRY_SHARE: u64 = 10;
+/// But not sooner than this, in milliseconds.
+const RETRY_MIN_MS: u64 = 1_000;
+
+/// What one replica gave.
+struct Read {
+    number: usize,
+    connection: Box<dyn Replica>,
+    id: ReplicaId,
+    clock: Option<Timestamp>,
+    rights: Rights,
+    group: GroupReading,
+}
+
+impl Engine {
+    /// Reads all replicas, on fresh connections.
+    ///
+    /// # Errors
+    /// No replica answers, or one denies; then everything in memory was dropped.
+    pub(crate) fn refresh(&self, need: Need) -> Result<(), RepositoryError> {
+        self.flight.fly(need, || self.read_all())
+    }
+
+    fn read_all(&self) -> Result<(), RepositoryError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let replicas = self.parts.repository.replicas();
+        known.resize_with(replicas, Known::new);
+        let mut reads = Vec::new();
+        let mut reports = Vec::new();
+        let mut denied = None;
+        let mut fault = None;
+        for (number, known) in known.iter_mut().enumerate() {
+            let mut report = ReplicaReport { number, id: None, clock: None, error: None };
+            match self.read_replica(number, known) {
+                Ok(read) => {
+                    report.id = Some(read.id);
+                    report.clock = read.clock;
+                    reads.push(read);
+                }
+                Err(error) => {
+                    tracing::warn!(group = %self.group, replica = number, %error, "a replica was not read");
+                    report.error = Some(error.clone());
+                    if matches!(error, RepositoryError::Denied { .. }) {
+                        denied = Some(error);
+                    } else {
+                        fault = Some(error);
+                    }
+                }
+            }
+            reports.push(report);
+        }
+        let mut state = self.state();
+        state.replicas = reports;
+        if let Some(error) = denied {
+            // One authenticated replica has decided: what the others gave does not count.
+            known.iter_mut().for_each(Known::clear);
+            state.member.deny();
+            state.keys.clear();
+            state.refresh_due = self.parts.clock.now().plus(RETRY_MIN_MS);
+            self.publish(&mut state);
+            return Err(error);
+        }
+        if reads.is_empty() {
+            let now = self.parts.clock.now();
+            let interval = state.member.ring().policy().map_or(0, |p| p.refresh_interval_ms);
+            state.refresh_due = now.plus((interval / RETRY_SHARE).max(RETRY_MIN_MS));
+            let _ = state.member.advance(now);
+            state.member.rederive();
+            self.publish(&mut state);
+            return Err(fault.unwrap_or_else(|| RepositoryError::Unavailable {
+                location: self.parts.repository.url(),
+                why: "it has no replicas".to_owned(),
+            }));
+        }
+        let returned = self.take_in(&mut state, &mut reads);
+        drop(state);
+        self.erase(&mut reads, &returned);
+        Ok(())
+    }
+
+    fn read_replica(&self, number: usize, known: &mut Known) -> Result<Read, RepositoryError> {
+        let mut connection = self.parts.repository.connect(number)?;
+        let id = connection.id();
+        let rights = connection.rights(self.group)?;
+        // Read before the records: the clock's difference is then not that of a long reading.
+        let clock = connection.clock()?;
+        let group = read_group(connection.as_mut(), self.group, self.parts.roots.as_ref(), known)?;
+        Ok(Read { number, connection, id, clock, rights, group })
+    }
+
+    /// Takes what was read into the state; returns the destroyed keys whose records are still there.
+    fn take_in(&self, state: &mut State, reads: &mut [Read]) -> Vec<(usize, Entry)> {
+        let before: usize = state.member.alarms().count();
+        let mut rights = Rights::default();
+        state.unread.clear();
+        state.faults.clear();
+        for read in reads.iter_mut() {
+            rights.read |= read.rights.read;
+            rights.create |= read.rights.create;
+            rights.own |= read.rights.own;
+            state.unread.append(&mut read.group.unread);
+            for record in &mut read.group.records {
+                if let Some(material) = record.material.take() {
+                    state.keys.entry(material.id).or_insert_with(|| {
+                        Arc::new(CachedKey::new(material.family, self.parts.vault.store(&material.bytes)))
+                    });
+                }
+                if let (Some(fault), Record::Key(key)) = (&record.fault, &record.observed.record) {
+                    state.faults.insert(key.id, fault.to_string());
+                }
+            }
+            let present = read.group.records.iter().map(|record| record.observed.clone()).collect();
+            let reading = Reading { replica: read.id, clock: read.clock, present };
+            state.member.observe(self.parts.clock.now(), &reading);
+        }
+        state.member.set_rights(rights);
+        state.unread.sort_by(|a, b| (a.room, &a.name).cmp(&(b.room, &b.name)));
+        state.unread.dedup();
+        for alarm in state.member.alarms().skip(before) {
+            tracing::error!(group = %self.group, %alarm, "records have gone or changed");
+        }
+        let ring = state.member.ring();
+        let destroyed = |id: KeyId| ring.key(id).is_some_and(|key| key.status.destroyed.is_some());
+        state.keys.retain(|id, _| ring.key(*id).is_some() && !destroyed(*id));
+        let returned = reads
+            .iter()
+            .flat_map(|read| read.group.records.iter().map(move |record| (read.number, record)))
+            .filter(|(_, record)| {
+                matches!(&record.observed.record, Record::Key(key) if record.observed.room == Room::Keys && destroyed(key.id))
+            })
+            .map(|(number, record)| (number, record.entry.clone()))
+            .collect();
+        state.unknown.forget();
+        let now = self.parts.clock.now();
+        state.refresh_due = now.plus(self.next_interval_ms(state));
+        self.publish(state);
+        returned
+    }
+
+    /// The refresh interval with its jitter, so that clients that were started together do not read together.
+    fn next_interval_ms(&self, state: &State) -> u64 {
+        let Some(policy) = state.member.ring().policy() else { return RETRY_MIN_MS };
+        let spread = policy.refresh_interval_max_ms() - policy.refresh_interval_ms;
+        let mut draw = [0u8; 8];
+        if spread == 0 || aws_lc_rs::rand::fill(&mut draw).is_err() {
+            return policy.refresh_interval_ms;
+        }
+        policy.refresh_interval_ms + u64::from_be_bytes(draw) % spread
+    }
+
+    /// How long until the next reading, or the next moment at which this client may have to make a key.
+    pub(crate) fn wait_for_refresh_ms(&self) -> u64 {
+        let now = self.parts.clock.now();
+        let plan = crate::background::plan_due(self.plan());
+        let due = self.state().refresh_due;
+        plan.filter(|at| *at > now).map_or(due, |at| at.min(due)).since(now)
+    }
+
+    /// Whether it is time for a reading.
+    pub(crate) fn is_refresh_due(&self) -> bool {
+        let now = self.parts.clock.now();
+        let due = self.state().refresh_due <= now;
+        due || matches!(self.plan(), dkm_core::plan::Plan::CreateKey { .. })
+    }
+
+    /// Erases records of destroyed keys: they lagged behind, or somebody brought them back.
+    fn erase(&self, reads: &mut [Read], returned: &[(usize, Entry)]) {
+        for (number, entry) in returned {
+            let Some(read) = reads.iter_mut().find(|read| read.number == *number) else { continue };
+            match read.connection.shred(self.group, entry) {
+                Ok(()) => tracing::info!(group = %self.group, slot = %entry.name, "erased a destroyed key's record"),
+                // Somebody with the right to will come along.
+                Err(RepositoryError::Denied { .. } | RepositoryError::ReadOnly { .. }) => {}
+                Err(error) => {
+                    tracing::warn!(group = %self.group, slot = %entry.name, %error, "a destroyed key's record was not erased");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Making keys: the shell around `dkm_core::plan`.
+//!
+//! Plan, read again, plan again, put, read back. Between any two of these steps the process may die, and nothing is
+//! lost: a key counts for a client only after that client has read it back.
+
+use dkm_core::kdf::key_id;
+use dkm_core::plan::Plan;
+use dkm_core::policy::Wrap;
+use dkm_core::record::{Family, KeyRecord, Material, Origin, Record};
+use dkm_core::{KeyId, Room, SlotName, Timestamp};
+use zeroize::Zeroizing;
+
+use super::{Engine, Need, NewKey};
+use crate::journal::EventKind;
+use crate::reading::seal_record;
+use crate::repository::{Put, Replica, RepositoryError};
+use crate::{Error, Result};
+
+/// What became of the attempt to make a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Made {
+    /// It is in the repository.
+    Created(NewKey),
+    /// Another client was faster: its key is adopted by reading it.
+    Adopted,
+}
+
+impl Engine {
+    /// Does what the plan says, if it says anything. A failure is told and does not hinder protect.
+    pub(crate) fn drive(&self) {
+        let result = self.try_drive();
+        let mut state = self.state();
+        state.rollover_fault = result.as_ref().err().map(ToString::to_string);
+        drop(state);
+        match result {
+            Ok(Some(key)) => {
+                tracing::info!(group = %self.group, key = %key.key, activates_at = %key.activates_at, "made a key");
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(group = %self.group, %error, "a key is due and was not made"),
+        }
+    }
+
+    fn try_drive(&self) -> Result<Option<NewKey>> {
+        let Some((predecessor, ..)) = create_of(self.plan()) else { return Ok(None) };
+        // Others may have made it since we read.
+        self.refresh(Need::Fresh)?;
+        let Some((again, attempt, activates_at, cause)) = create_of(self.plan()) else { return Ok(None) };
+        if again != predecessor {
+            return Ok(None);
+        }
+        let made = self.make_key(Some(predecessor), attempt, activates_at, &format!("{cause:?}").to_lowercase())?;
+        self.refresh(Need::Fresh)?;
+        Ok(match made {
+            Made::Created(key) => Some(key),
+            Made::Adopted => None,
+        })
+    }
+
+    /// Makes a key and puts it into its slot. It is used only after it was read back.
+    pub(crate) fn make_key(
+        &self,
+        predecessor: Option<KeyId>,
+        attempt: u32,
+        activates_at: Timestamp,
+        cause: &str,
+    ) -> Result<Made> {
+        let policy = self.policy()?;
+        let mut material = Zeroizing::new([0u8; 32]);
+        aws_lc_rs::rand::fill(material.as_mut_slice())
+            .map_err(|_| Error::Internal("the system gives no randomness".to_owned()))?;
+        let key = KeyRecord {
+            id: key_id(self.group, Family::Native, &material),
+            family: Family::Native,
+            origin: Origin::Rolled,
+            created_at_ms: self.parts.clock.now().0,
+            activates_at_ms: activates_at.0,
+            predecessor,
+            attempt,
+            material: Material::None,
+        };
+        let (id, slot) = (key.id, key.slot());
+        self.record(EventKind::KeyCreated, Some(id), None, |event| event.detail = Some(cause.to_owned()))?;
+        if policy.archive_before_use {
+            self.keep_escrow(&policy.archive_recipients, &key, &material)?;
+        }
+        let wrap = policy.wrap == Wrap::RootKey;
+        let put = self.on_any_replica(|replica| {
+            let record =
+                seal_record(replica.repository(), self.group, key.clone(), &material, wrap, self.parts.roots.as_ref())?;
+            let bytes = Zeroizing::new(Record::Key(record).encode(self.group));
+            Ok(replica.put(self.group, Room::Keys, &slot, &bytes)?)
+        })?;
+        match put {
+            Put::Created => Ok(Made::Created(NewKey { key: id, activates_at, was_there: false })),
+            Put::Taken => Ok(Made::Adopted),
+            Put::Tombstoned => Err(Error::Internal("a fresh key has a tombstone".to_owned())),
+        }
+    }
+
+    fn keep_escrow(&self, recipients: &[String], key: &KeyRecord, material: &Zeroizing<[u8; 32]>) -> Result<()> {
+        let Some(escrow) = &self.parts.escrow else {
+            return Err(Error::Refused {
+                what: "making a key".to_owned(),
+                why: "policy archives each key before its use, and this client has nowhere to put archives".to_owned(),
+                advice: "name a folder for them: archive_folder in the configuration, or DKM_ARCHIVE_FOLDER".to_owned(),
+            });
+        };
+        let record = KeyRecord { material: Material::Plain(material.clone()), ..key.clone() };
+        let repository = self.on_any_replica(|replica| Ok(replica.repository()))?;
+        let sealed = crate::archive::seal_escrow(recipients, repository, self.group, &self.name(), record)?;
+        escrow.keep(self.group, key.id, &sealed)
+    }
+
+    /// Does something on the first replica that lets it be done.
+    pub(crate) fn on_any_replica<T>(&self, mut work: impl FnMut(&mut dyn Replica) -> Result<T>) -> Result<T> {
+        let mut fault = None;
+        for number in 0..self.parts.repository.replicas() {
+            let done = match self.parts.repository.connect(number) {
+                Ok(mut replica) => work(replica.as_mut()),
+                Err(error) => Err(error.into()),
+            };
+            match done {
+                Ok(done) => return Ok(done),
+                Err(Error::Repository(
+                    error @ (RepositoryError::Unavailable { .. }
+                    | RepositoryError::NoSpace { .. }
+                    | RepositoryError::ReadOnly { .. }),
+                )) => fault = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(fault.map_or_else(|| Error::Internal("a repository without replicas".to_owned()), Error::Repository))
+    }
+
+    /// Puts a record into its slot on any replica.
+    pub(crate) fn put(&self, record: &Record, slot: &SlotName) -> Result<Put> {
+        let bytes = record.encode(self.group);
+        self.on_any_replica(|replica| Ok(replica.put(self.group, record.room(), slot, &bytes)?))
+    }
+}
+
+fn create_of(plan: Plan) -> Option<(KeyId, u32, Timestamp, dkm_core::plan::Cause)> {
+    match plan {
+        Plan::CreateKey { predecessor, attempt, activates_at, cause } => {
+            Some((predecessor, attempt, activates_at, cause))
+        }
+        _ => None,
+    }
+}

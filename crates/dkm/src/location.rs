@@ -1,0 +1,93 @@
+//! Where a repository is: the URL that users write.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use crate::Error;
+
+/// A repository's URL.
+///
+/// `dir:/path` is a directory repository; `dir:/path?root-keys=/other` looks for its root keys elsewhere than where
+/// they were when it was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Location {
+    /// A folder.
+    Directory {
+        /// The folder.
+        path: PathBuf,
+        /// Folder of its root keys, if not the one that the repository names.
+        root_keys: Option<PathBuf>,
+    },
+}
+
+impl Location {
+    /// The repository in a folder.
+    #[must_use]
+    pub fn directory(path: impl Into<PathBuf>) -> Self {
+        Self::Directory { path: path.into(), root_keys: None }
+    }
+}
+
+impl FromStr for Location {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let Some(rest) = text.strip_prefix("dir:") else {
+            let why = match text.split_once(':') {
+                Some((scheme @ ("ad" | "https" | "unix"), _)) => {
+                    format!("this version of dkm has no {scheme}: repositories; expected dir:/path")
+                }
+                _ => "expected dir:/path".to_owned(),
+            };
+            return Err(Error::Invalid(format!("{text:?} is not the URL of a repository: {why}")));
+        };
+        let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+        if path.is_empty() {
+            return Err(Error::Invalid(format!("{text:?} names no folder: expected dir:/path")));
+        }
+        let mut root_keys = None;
+        for pair in query.into_iter().flat_map(|q| q.split('&')) {
+            match pair.split_once('=') {
+                Some(("root-keys", folder)) if !folder.is_empty() && root_keys.is_none() => {
+                    root_keys = Some(PathBuf::from(folder));
+                }
+                _ => {
+                    return Err(Error::Invalid(format!(
+                        "{pair:?} in {text:?} is not understood: only one root-keys=/path may follow the folder"
+                    )));
+                }
+            }
+        }
+        Ok(Self::Directory { path: Path::new(path).to_path_buf(), root_keys })
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory { path, root_keys } => {
+                write!(f, "dir:{}", path.display())?;
+                root_keys.as_ref().map_or(Ok(()), |keys| write!(f, "?root-keys={}", keys.display()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_read_back_and_others_say_what_is_expected() {
+        for text in ["dir:/var/lib/dkm", "dir:relative/path", "dir:/a?root-keys=/b"] {
+            assert_eq!(text.parse::<Location>().unwrap().to_string(), text);
+        }
+        for text in ["", "/var/lib/dkm", "dir:", "dir:?root-keys=/b", "dir:/a?x=y", "dir:/a?root-keys=", "ad://x"] {
+            let error = text.parse::<Location>().unwrap_err();
+            assert_eq!(error.kind(), crate::ErrorKind::Usage);
+            assert!(error.to_string().contains("dir:/path") || error.to_string().contains("root-keys"), "{error}");
+        }
+    }
+}
