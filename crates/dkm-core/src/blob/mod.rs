@@ -115,9 +115,7 @@ impl ChunkCipher {
         if tag.len() != TAG_LEN {
             return Err(BlobError::Truncated);
         }
-        self.aead
-            .seal_to(nonce(index, last), &[], plain, ciphertext, tag)
-            .map_err(|_| BlobError::TooLarge)
+        self.aead.seal_to(nonce(index, last), &[], plain, ciphertext, tag).map_err(|_| BlobError::TooLarge)
     }
 
     /// Decrypts chunk `index` from `sealed` (ciphertext and tag) into `out`, which must be just as long as the

@@ -10,7 +10,7 @@ use std::fmt;
 
 pub use trust::Distrust;
 
-use crate::id::{Digest, KeyId};
+use crate::id::{Digest, GroupId, KeyId};
 use crate::policy::{Policy, PolicyChain};
 use crate::record::{ExposedRecord, Family, KeyRecord, Origin, Record};
 use crate::safeguards::Safeguards;
@@ -295,7 +295,14 @@ impl Ring {
         now: Timestamp,
         safeguards: Safeguards,
     ) -> Self {
+        let mut observed: Vec<&Observed> = observed.into_iter().collect();
+        // In one order, whatever the order of reading: where two records are worth the same, one and the same wins.
+        observed.sort_by_key(|seen| {
+            let attested = &seen.attested;
+            (seen.room, &seen.name, seen.digest, attested.created, &attested.creator, !attested.template_ok)
+        });
         let mut ring = Self::default();
+        let mut group_name = None;
         let mut policies = Vec::new();
         let mut statuses = Vec::new();
         let mut keys: BTreeMap<KeyId, RingKey> = BTreeMap::new();
@@ -309,7 +316,13 @@ impl Ring {
                 continue;
             }
             match &seen.record {
-                Record::Group(group) => ring.name = Some(group.name.clone()),
+                Record::Group(group) => {
+                    // There is one slot for it; a record that somebody put elsewhere does not rename the group.
+                    let worth = (seen.name != seen.record.slot(GroupId::default(), 0), seen.attested.created);
+                    if group_name.as_ref().is_none_or(|(best, _)| worth < *best) {
+                        group_name = Some((worth, group.name.clone()));
+                    }
+                }
                 Record::Policy(policy) => policies.push((seen.digest, policy, &seen.attested)),
                 Record::Roster(_) => {}
                 Record::Status(status) => statuses.push((seen, status)),
@@ -322,6 +335,11 @@ impl Ring {
                 }
             }
         }
+        ring.name = group_name.map(|(_, name)| name);
+        ring.exposures.sort_by(|a, b| {
+            (a.from_ms, a.until_ms, &a.who, &a.grant).cmp(&(b.from_ms, b.until_ms, &b.who, &b.grant))
+        });
+        ring.exposures.dedup();
         ring.policies = PolicyChain::resolve(policies);
         if ring.policies.heads().len() > 1 {
             ring.findings.push(Finding::PolicySiblings { count: ring.policies.heads().len() });
