@@ -65,7 +65,8 @@ pub struct Member {
     replicas: BTreeMap<ReplicaId, ReplicaView>,
     union: BTreeMap<(Room, SlotName, Digest), std::sync::Arc<Observed>>,
     read_from: BTreeMap<KeyId, BTreeSet<ReplicaId>>,
-    doubted: BTreeSet<KeyId>,
+    /// Records of keys that a replica had and has not any more as they were; a key with any does not protect.
+    missing: BTreeMap<KeyId, BTreeSet<(ReplicaId, Room, SlotName, Digest)>>,
     denied: bool,
     last_contact: Option<Timestamp>,
     now: Timestamp,
@@ -92,7 +93,7 @@ impl Member {
             replicas: BTreeMap::new(),
             union: BTreeMap::new(),
             read_from: BTreeMap::new(),
-            doubted: BTreeSet::new(),
+            missing: BTreeMap::new(),
             denied: false,
             last_contact: None,
             now: Timestamp(0),
@@ -133,26 +134,35 @@ impl Member {
             .iter()
             .filter(|(at, digests)| present.get(at).is_none_or(|p| !p.is_superset(digests)))
             .collect();
-        let mut doubted = Vec::new();
+        let mut missing = Vec::new();
         for ((room, name), digests) in gone {
-            let changed = present.contains_key(&(*room, name.clone()));
+            let slot_taken = present.get(&(*room, name.clone()));
             for digest in digests {
+                if slot_taken.is_some_and(|there| there.contains(digest)) {
+                    continue;
+                }
                 let Some(known) = self.union.get(&(*room, name.clone(), *digest)) else { continue };
+                let alarm = Alarm {
+                    replica: reading.replica,
+                    room: *room,
+                    name: name.clone(),
+                    changed: slot_taken.is_some(),
+                };
                 if let Record::Key(key) = &known.record {
-                    doubted.push((
-                        key.id,
-                        Alarm { replica: reading.replica, room: *room, name: name.clone(), changed },
-                    ));
+                    missing.push((key.id, *digest, alarm));
                 } else {
-                    self.alarms.insert(Alarm {
-                        replica: reading.replica,
-                        room: *room,
-                        name: name.clone(),
-                        changed,
-                    });
+                    self.alarms.insert(alarm);
                 }
             }
         }
+        // What is there again as it was is believed again.
+        for records in self.missing.values_mut() {
+            records.retain(|(replica, room, name, digest)| {
+                *replica != reading.replica
+                    || present.get(&(*room, name.clone())).is_none_or(|there| !there.contains(digest))
+            });
+        }
+        self.missing.retain(|_, records| !records.is_empty());
         view.clock_off_ms = reading.clock.map(|theirs| theirs.distance(now));
         for seen in &reading.present {
             if let Record::Key(key) = &seen.record
@@ -164,34 +174,14 @@ impl Member {
         }
         view.seen = present;
         self.rederive();
-        for (key, alarm) in doubted {
+        for (key, digest, alarm) in missing {
             // A destroyed key's material is meant to go.
-            if self.ring.key(key).is_none_or(|k| k.status.destroyed.is_none()) {
-                self.doubted.insert(key);
+            if !self.ring.is_destroyed(key) {
+                let record = (alarm.replica, alarm.room, alarm.name.clone(), digest);
+                self.missing.entry(key).or_default().insert(record);
                 self.alarms.insert(alarm);
             }
         }
-        // A key that is whole again on every replica that was read is believed again.
-        let healed: Vec<KeyId> = self.doubted.iter().copied().filter(|key| self.is_whole(*key)).collect();
-        for key in healed {
-            self.doubted.remove(&key);
-        }
-    }
-
-    fn is_whole(&self, key: KeyId) -> bool {
-        let records: Vec<_> = self
-            .union
-            .iter()
-            .filter(|(_, seen)| matches!(&seen.record, Record::Key(k) if k.id == key))
-            .map(|((room, name, digest), _)| (*room, name.clone(), *digest))
-            .collect();
-        self.replicas.iter().filter(|(id, _)| self.read_from.get(&key).is_some_and(|r| r.contains(id))).all(
-            |(_, view)| {
-                records.iter().any(|(room, name, digest)| {
-                    view.seen.get(&(*room, name.clone())).is_some_and(|d| d.len() == 1 && d.contains(digest))
-                })
-            },
-        )
     }
 
     /// Takes a key that this client has just put: with read-back switched off, that alone would make it usable.
@@ -213,7 +203,7 @@ impl Member {
         self.union.clear();
         self.read_from.clear();
         self.replicas.clear();
-        self.doubted.clear();
+        self.missing.clear();
         self.ring = Ring::default();
     }
 
@@ -283,7 +273,7 @@ impl Member {
 
     fn is_usable(&self, key: &RingKey) -> bool {
         let needed = self.ring.policy().map_or(usize::MAX, |p| p.replicas_needed(self.replicas_known));
-        key.verified && !self.doubted.contains(&key.id()) && self.read_from(key.id()) >= needed
+        key.verified && !self.missing.contains_key(&key.id()) && self.read_from(key.id()) >= needed
     }
 
     /// The key to protect with at `clock`.
@@ -329,7 +319,7 @@ impl Member {
                 key: key.id(),
                 read_from: self.read_from(key.id()),
                 needed: policy.replicas_needed(self.replicas_known),
-                doubted: self.doubted.contains(&key.id()),
+                doubted: self.missing.contains_key(&key.id()),
             },
             None => ProtectRefusal::NoKey,
         })

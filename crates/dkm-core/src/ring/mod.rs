@@ -199,9 +199,10 @@ impl RingKey {
             && self.status.suspensions.is_empty()
     }
 
-    /// Rank for protection: later activation wins; creation time and id decide between conflict twins.
-    pub(crate) fn rank(&self) -> (Timestamp, Timestamp, KeyId) {
-        (self.activation(), self.attested.created, self.id())
+    /// Rank for protection: later activation wins; creation time and id decide between conflict twins. A successor made
+    /// within the same tick of the clock as the first key still comes after it.
+    pub(crate) fn rank(&self) -> (Timestamp, Timestamp, bool, KeyId) {
+        (self.activation(), self.attested.created, self.record.predecessor.is_some(), self.id())
     }
 }
 

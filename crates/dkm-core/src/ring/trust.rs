@@ -61,7 +61,7 @@ pub(super) struct History<'a> {
 
 /// Judges all keys, oldest first: an exception for a short delay depends on what protected when the key was made.
 pub(super) fn judge(keys: &mut [RingKey], history: &History<'_>, now: Timestamp, safeguards: Safeguards) {
-    keys.sort_by_key(|k| (k.attested.created, k.id()));
+    keys.sort_by_key(|k| (k.attested.created, k.record.predecessor.is_some(), k.id()));
     let first = keys.iter().find(|k| k.verified && is_first(k)).map(|k| k.attested.created);
     // Looking back through all earlier keys for each would take minutes for a ring of full length.
     let mut ends: BTreeMap<KeyId, Timestamp> = BTreeMap::new();
