@@ -42,8 +42,12 @@ pub struct Reading {
 #[derive(Debug, Clone, Default)]
 struct ReplicaView {
     seen: BTreeMap<(Room, SlotName), BTreeSet<Digest>>,
+    /// Records of keys whose access control is not the template's on this replica.
+    loose: BTreeSet<RecordAt>,
     clock_off_ms: Option<u64>,
 }
+
+type RecordAt = (Room, SlotName, Digest);
 
 /// How a key of a blob may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +67,7 @@ pub struct Member {
     safeguards: Safeguards,
     noticed: Option<Timestamp>,
     replicas: BTreeMap<ReplicaId, ReplicaView>,
-    union: BTreeMap<(Room, SlotName, Digest), std::sync::Arc<Observed>>,
+    union: BTreeMap<RecordAt, std::sync::Arc<Observed>>,
     read_from: BTreeMap<KeyId, BTreeSet<ReplicaId>>,
     /// Records of keys that a replica had and has not any more as they were; a key with any does not protect.
     missing: BTreeMap<KeyId, BTreeSet<(ReplicaId, Room, SlotName, Digest)>>,
@@ -170,9 +174,15 @@ impl Member {
             {
                 self.read_from.entry(key.id).or_default().insert(reading.replica);
             }
-            self.union.entry((seen.room, seen.name.clone(), seen.digest)).or_insert_with(|| seen.clone());
+            let known =
+                self.union.entry((seen.room, seen.name.clone(), seen.digest)).or_insert_with(|| seen.clone());
+            // A key that did not open before: its root key has come back.
+            if seen.verified && !known.verified {
+                std::sync::Arc::make_mut(known).verified = true;
+            }
         }
         view.seen = present;
+        self.take_access(reading);
         self.rederive();
         for (key, digest, alarm) in missing {
             // A destroyed key's material is meant to go.
@@ -180,6 +190,27 @@ impl Member {
                 let record = (alarm.replica, alarm.room, alarm.name.clone(), digest);
                 self.missing.entry(key).or_default().insert(record);
                 self.alarms.insert(alarm);
+            }
+        }
+    }
+
+    /// The access control of a key's record can change after it was read: it is the template's only if it is on every
+    /// replica. A control record keeps the first word: what ends a key must not lose its force that way.
+    fn take_access(&mut self, reading: &Reading) {
+        let loose: BTreeSet<RecordAt> = reading
+            .present
+            .iter()
+            .filter(|seen| matches!(seen.record, Record::Key(_)) && !seen.attested.template_ok)
+            .map(|seen| (seen.room, seen.name.clone(), seen.digest))
+            .collect();
+        let Some(view) = self.replicas.get_mut(&reading.replica) else { return };
+        let before = std::mem::replace(&mut view.loose, loose.clone());
+        for at in before.union(&loose) {
+            let template_ok = !self.replicas.values().any(|view| view.loose.contains(at));
+            if let Some(known) = self.union.get_mut(at)
+                && known.attested.template_ok != template_ok
+            {
+                std::sync::Arc::make_mut(known).attested.template_ok = template_ok;
             }
         }
     }

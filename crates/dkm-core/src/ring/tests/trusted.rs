@@ -116,9 +116,14 @@ fn twins_of_the_first_key_are_trusted_while_replicas_may_not_have_heard_of_each_
     });
     assert_eq!(judged(&[patient], 2, LATER), None);
     let made = T0.plus(DAY_MS);
-    let planted = key(4, made.plus(1), |k| k.attempt = 1);
-    let ring = ring(&[policy(|_| {}), successor(3, 1, made), planted], LATER);
-    assert_eq!(ring.key(key_id(4)).unwrap().distrust, Some(Distrust::ShortDelay), "the first key is erased");
+    let planted = |at| key(4, at, |k| k.attempt = 1);
+    let judge = |at| {
+        let ring = ring(&[policy(|_| {}), successor(3, 1, made), planted(at)], LATER);
+        ring.key(key_id(4)).unwrap().distrust.clone()
+    };
+    assert_eq!(judge(made.plus(2 * SKEW + 1)), Some(Distrust::ShortDelay), "the true first key is erased");
+    // A successor by a replica whose clock is behind does not disown the first key.
+    assert_eq!([judge(made), judge(made.plus(2 * SKEW))], [None, None]);
 }
 
 #[test]
