@@ -76,7 +76,9 @@ pub trait Replica: fmt::Debug + Send {
     /// A record's bytes and what the repository attests of it.
     ///
     /// # Errors
-    /// [`RepositoryError::NotFound`] if it is gone since it was listed.
+    /// [`RepositoryError::NotFound`] if it is gone since it was listed; [`RepositoryError::Unreadable`] if this one record
+    /// cannot be served. It MUST NOT be [`RepositoryError::Denied`] where the room may be read: one author could
+    /// otherwise make every reader drop its keys.
     fn get(&mut self, group: GroupId, room: Room, entry: &Entry) -> Result<Stored, RepositoryError>;
 
     /// Adds a record to a free slot. Create-only: a slot that is taken keeps what it holds.
