@@ -90,7 +90,7 @@ impl RecordFile {
         }) && !has_acl(&self.fd);
         let attested = Attestation {
             creator: Principal(format!("uid:{}", self.stat.st_uid)),
-            created: milliseconds(self.stat.st_mtime.into(), self.stat.st_mtime_nsec.into()),
+            created: written(&self.stat),
             template_ok,
         };
         Ok(Stored { bytes, attested })
@@ -158,9 +158,10 @@ fn times(stat: &Stat) -> [(i128, i128); 2] {
     [(stat.st_mtime.into(), stat.st_mtime_nsec.into()), (stat.st_ctime.into(), stat.st_ctime_nsec.into())]
 }
 
-/// When a file or folder was last changed in any way.
-pub(super) fn changed(stat: &Stat) -> Timestamp {
-    times(stat).into_iter().map(|(s, ns)| milliseconds(s, ns)).max().unwrap_or_default()
+/// When a file was last written, or a folder's names last changed.
+pub(super) fn written(stat: &Stat) -> Timestamp {
+    let [(seconds, nanoseconds), _] = times(stat);
+    milliseconds(seconds, nanoseconds)
 }
 
 /// Whether the last change is so long ago that a further one shows in the times.

@@ -212,10 +212,11 @@ impl Replica for DirectoryReplica {
             return Err(self.not_tombstoned(name));
         }
         let error = |errno| self.place.error(&what, errno);
-        let whole = open.erase(name.as_str(), &file).map_err(error)?;
+        // Unfinished writes first: after a crash the record is what brings a client back here.
         if let Some(key) = key {
             open.erase_temporaries(key).map_err(error)?;
         }
+        let whole = open.erase(name.as_str(), &file).map_err(error)?;
         if whole {
             Ok(())
         } else {

@@ -119,9 +119,9 @@ impl OpenRoom {
     pub(super) fn sweep(&self) -> Result<(), Errno> {
         let me = geteuid().as_raw();
         // By the file system's own clock, which need not be this machine's: the room was changed no later than now.
-        let now = record::changed(&self.folder.stat()?);
+        let now = record::written(&self.folder.stat()?);
         self.each_temporary(|name, file| {
-            let stale = now.since(record::changed(&file.stat)) > TEMPORARY_AGE_MAX_MS;
+            let stale = now.since(record::written(&file.stat)) > TEMPORARY_AGE_MAX_MS;
             // With a second name it was linked to its slot already.
             if file.stat.st_uid == me && (stale || file.stat.st_nlink > 1) {
                 self.folder.remove(name)?;
