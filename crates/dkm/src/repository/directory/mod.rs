@@ -191,3 +191,6 @@ impl Repository for DirectoryRepository {
         Ok(Box::new(replica::DirectoryReplica::new(self.place.clone(), manifest, root)?))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -181,6 +181,11 @@ impl Listing {
         aws_lc_rs::rand::fill(&mut once).map_err(|_| Errno::IO)?;
         Ok(Self { now: wall_clock(), once })
     }
+
+    #[cfg(test)]
+    pub(super) fn at(now: Timestamp) -> Self {
+        Self { now, ..Self::begin().unwrap() }
+    }
 }
 
 /// The clock that file times are taken from, where the file system is this machine's.
