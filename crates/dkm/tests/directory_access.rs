@@ -3,6 +3,8 @@
 //! This process is root and makes the groups. A copy of it plays each account (`setpriv`), does what its arguments
 //! name, and tells what became of it.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -172,7 +174,7 @@ fn act(connection: &mut dyn Replica, group: GroupId, folder: &Path, words: &[&st
         ["raw", "close", n] => {
             let file = folder.join("keys").join(format!("closed-{n}"));
             raw(fs::write(&file, b"x")
-                .and_then(|()| fs::set_permissions(&file, fs::Permissions::from_mode(0))))
+                .and_then(|()| fs::set_permissions(&file, fs::Permissions::from_mode(0o000))))
         }
         ["raw", "widen", n] => {
             let file = folder.join("keys").join(format!("wide-{n}"));

@@ -1,5 +1,7 @@
 //! A full disk and a read-only disk, with real file systems: clear errors, nothing lost, and on it goes afterwards.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;

@@ -67,7 +67,8 @@ pub trait Replica: fmt::Debug + Send {
 
     /// Every record of a room: names and stamps. Two records in one slot (conflict twins) are two entries.
     ///
-    /// A list MUST hold every record whose put was acknowledged before the list began and that was not shredded.
+    /// A list MUST hold every record whose put was acknowledged before the list began and that was not shredded. What it
+    /// holds MUST be durable, even if the put has not been acknowledged yet: clients use what they have read.
     ///
     /// # Errors
     /// [`RepositoryError::Denied`] or [`RepositoryError::NotFound`] without the right to read the group.

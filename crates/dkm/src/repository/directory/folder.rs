@@ -12,7 +12,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 
-use crate::steps::step;
+use super::step::step;
 use crate::unix;
 
 /// Names that begin so are being written; they are no records.
@@ -82,7 +82,7 @@ impl Folder {
 
     /// Makes the names in the folder durable. File systems that can't, or can't be changed, have nothing to lose.
     pub(super) fn sync(&self) -> Result<(), Errno> {
-        step("sync a folder");
+        step("sync a folder")?;
         match fsync(&self.fd) {
             Ok(()) | Err(Errno::INVAL | Errno::ROFS) => Ok(()),
             Err(error) => Err(error),
@@ -91,7 +91,7 @@ impl Folder {
 
     /// Makes a folder that nobody but the caller can enter; one that is there already is opened.
     pub(super) fn make(&self, name: &str) -> Result<Self, Errno> {
-        step("make a folder");
+        step("make a folder")?;
         match mkdirat(&self.fd, name, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => self.child(name),
             Err(error) => Err(error),
@@ -102,10 +102,10 @@ impl Folder {
     pub(super) fn set_access(&self, uid: u32, gid: u32, mode: u32) -> Result<(), Errno> {
         let now = self.stat()?;
         if (now.st_uid, now.st_gid) != (uid, gid) {
-            step("give a folder away");
+            step("give a folder away")?;
             fchown(&self.fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
         }
-        step("set a folder's mode");
+        step("set a folder's mode")?;
         fchmod(&self.fd, Mode::from_raw_mode(mode))?;
         let now = self.stat()?;
         // The kernel drops the set-group-id bit silently for a group that the caller is not in.
@@ -114,7 +114,7 @@ impl Folder {
 
     /// Renames within the folder; `false` if the new name is taken, which keeps what it holds.
     pub(super) fn rename_new(&self, from: &str, to: &str) -> Result<bool, Errno> {
-        step("rename");
+        step("rename")?;
         let renamed = if lacks_rename() {
             Err(Errno::INVAL)
         } else {
@@ -149,7 +149,7 @@ impl Folder {
 
     /// Removes a file; one that is gone already is success.
     pub(super) fn remove(&self, name: &str) -> Result<(), Errno> {
-        step("unlink");
+        step("unlink")?;
         match unlinkat(&self.fd, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error),
@@ -158,7 +158,7 @@ impl Folder {
 
     /// Removes a folder that is empty.
     pub(super) fn remove_folder(&self, name: &str) -> Result<(), Errno> {
-        step("remove a folder");
+        step("remove a folder")?;
         unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
     }
 
@@ -169,7 +169,7 @@ impl Folder {
             return Ok(false);
         }
         let temporary = unix::temporary_name(TEMPORARY).map_err(|_| Errno::IO)?;
-        step("create a temporary file");
+        step("create a temporary file")?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = openat(&self.fd, &*temporary, flags, Mode::RUSR)?;
         let added = write(&fd, bytes, access).and_then(|()| self.rename_new(&temporary, name));
@@ -197,7 +197,7 @@ const PIECE_LEN: usize = if cfg!(any(test, feature = "fault-injection")) { 64 } 
 fn write(fd: &OwnedFd, bytes: &[u8], access: &FileAccess) -> Result<(), Errno> {
     let mut left = bytes;
     while !left.is_empty() {
-        step("write a piece");
+        step("write a piece")?;
         let piece = left.get(..PIECE_LEN).unwrap_or(left);
         match rustix::io::write(fd, piece) {
             Ok(0) => return Err(Errno::IO),
@@ -210,12 +210,12 @@ fn write(fd: &OwnedFd, bytes: &[u8], access: &FileAccess) -> Result<(), Errno> {
     let uid = access.uid.filter(|uid| *uid != now.st_uid).map(Uid::from_raw);
     let gid = access.gid.filter(|gid| *gid != now.st_gid).map(Gid::from_raw);
     if uid.is_some() || gid.is_some() {
-        step("give a file away");
+        step("give a file away")?;
         fchown(fd, uid, gid)?;
     }
-    step("set a file's mode");
+    step("set a file's mode")?;
     fchmod(fd, Mode::from_raw_mode(access.mode))?;
-    step("sync a file");
+    step("sync a file")?;
     fsync(fd)
 }
 

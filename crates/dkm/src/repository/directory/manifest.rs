@@ -96,7 +96,7 @@ pub(super) fn read(folder: &Folder) -> Result<Result<Manifest, String>, Errno> {
     if !is_file(&fstat(&fd)?) {
         return Ok(Err(format!("its {NAME} is not a file")));
     }
-    let bytes = super::record::read_up_to(&fd, LEN_MAX)?;
+    let bytes = super::record::read_up_to(&fd, LEN_MAX, LEN_MAX)?;
     let text = std::str::from_utf8(&bytes).unwrap_or_default();
     Ok(Manifest::parse(text))
 }

@@ -40,6 +40,7 @@ mod place;
 mod record;
 mod replica;
 mod room;
+mod step;
 mod template;
 
 use std::fs;
@@ -150,9 +151,10 @@ fn refuse_foreign(place: &Place, root: &Folder) -> Result<(), RepositoryError> {
         if name == manifest::NAME {
             return Err(already(place));
         }
-        let unused =
+        let is_unused =
             || root.child(&name).and_then(|folder| folder.names(1)).is_ok_and(|names| names.is_empty());
-        if !name.starts_with(TEMPORARY) && !(name == groups::NAME && unused()) {
+        let is_left_over = name.starts_with(TEMPORARY) || (name == groups::NAME && is_unused());
+        if !is_left_over {
             return Err(RepositoryError::Invalid(format!(
                 "{} is not empty (it holds {name:?}) and is no repository",
                 place.url()

@@ -11,9 +11,9 @@ use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
 use super::folder::Folder;
+use super::step::step;
 use super::template::{Template, has_acl, is_file, mode_of};
 use crate::repository::Stored;
-use crate::steps::step;
 
 /// Changes within this time of each other may carry the same times, however coarse the file system's clock is.
 const TIMES_SETTLE_MS: u64 = 2_000;
@@ -72,7 +72,8 @@ impl RecordFile {
 
     /// The bytes, with one more than a record has if there are more, so that whoever decodes them sees it.
     pub(super) fn read(&self) -> Result<Zeroizing<Vec<u8>>, Fault> {
-        read_up_to(&self.fd, RECORD_LEN_MAX + 1).map_err(Fault::from)
+        let expected = usize::try_from(self.stat.st_size).unwrap_or(0);
+        read_up_to(&self.fd, expected, RECORD_LEN_MAX + 1).map_err(Fault::from)
     }
 
     /// Whether erasure of this record has begun.
@@ -97,10 +98,15 @@ impl RecordFile {
     }
 }
 
-/// Reads a file from its beginning, at most `len_max` bytes of it.
-pub(super) fn read_up_to(fd: impl AsFd, len_max: usize) -> Result<Zeroizing<Vec<u8>>, Errno> {
-    // Never grown: growing would leave copies of key material behind.
-    let mut bytes = Zeroizing::new(vec![0u8; len_max.min(4096)]);
+/// Reads a file of about `expected` bytes from its beginning, at most `len_max` bytes of it.
+pub(super) fn read_up_to(
+    fd: impl AsFd,
+    expected: usize,
+    len_max: usize,
+) -> Result<Zeroizing<Vec<u8>>, Errno> {
+    // One byte more shows the end. A buffer that is too small is replaced, not grown: growing would leave a copy of key
+    // material behind.
+    let mut bytes = Zeroizing::new(vec![0u8; expected.saturating_add(1).min(len_max)]);
     let mut len = 0;
     loop {
         if len == bytes.len() {
@@ -210,7 +216,7 @@ pub(super) fn overwrite(room: &Folder, name: &str, file: &RecordFile) -> Result<
     if !euid.is_root() && euid.as_raw() != file.stat.st_uid {
         return Ok(false);
     }
-    step("make a condemned file writable");
+    step("make a condemned file writable")?;
     fchmod(&file.fd, Mode::RUSR | Mode::WUSR)?;
     let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let fd = match openat(room, name, flags, Mode::empty()) {
@@ -226,9 +232,9 @@ pub(super) fn overwrite(room: &Folder, name: &str, file: &RecordFile) -> Result<
     let mut all = vec![0u8; len.max(ERASED.len())];
     all[..ERASED.len()].copy_from_slice(ERASED);
     for part in [ERASED, &all] {
-        step("overwrite");
+        step("overwrite")?;
         let written = rustix::io::pwrite(&fd, part, 0)?;
-        step("sync the overwritten");
+        step("sync the overwritten")?;
         fsync(&fd)?;
         if written != part.len() {
             return Ok(false);

@@ -198,7 +198,8 @@ impl Replica for DirectoryReplica {
         let read = open.open_record(name).and_then(|file| file.read().map(|bytes| (file, bytes)));
         let (file, bytes) = match read {
             Ok(read) => read,
-            Err(Fault::Gone) => return Ok(()),
+            // Whoever removed it may have died before that was durable.
+            Err(Fault::Gone) => return open.sync().map_err(|errno| self.place.error(&what, errno)),
             Err(Fault::Odd(_)) => return Err(self.not_tombstoned(name)),
             Err(Fault::Closed) => return Err(self.place.denied(what)),
             Err(fault) => return Err(self.fault(name, fault)),

@@ -68,6 +68,10 @@ impl OpenRoom {
         self.folder.stat()
     }
 
+    pub(super) fn sync(&self) -> Result<(), Errno> {
+        self.folder.sync()
+    }
+
     /// Adds a record; `false` if its slot is taken.
     pub(super) fn add(&self, name: &SlotName, bytes: &[u8]) -> Result<bool, Errno> {
         let template = self.template.template.unwrap_or(Template { shared: false, members_create: false });
