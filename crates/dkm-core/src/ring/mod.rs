@@ -286,6 +286,9 @@ pub struct Ring {
     pub findings: Vec<Finding>,
     destroyed: BTreeSet<KeyId>,
     index: BTreeMap<KeyId, usize>,
+    /// By predecessor, the attempt after the highest that is taken: by any record, even if a copy of its key counts in
+    /// its place.
+    free_attempts: BTreeMap<Option<KeyId>, u32>,
 }
 
 impl Ring {
@@ -331,6 +334,10 @@ impl Ring {
                 Record::Key(key) => {
                     if slots.insert(&seen.name, key.id).is_some_and(|other| other != key.id) {
                         ring.findings.push(Finding::ConflictTwins { name: seen.name.clone() });
+                    }
+                    if key.origin == Origin::Rolled {
+                        let free = ring.free_attempts.entry(key.predecessor).or_default();
+                        *free = key.attempt.saturating_add(1).max(*free);
                     }
                     keep_better(&mut keys, seen, key);
                 }
@@ -430,11 +437,7 @@ impl Ring {
     /// The first free attempt at the slot after `predecessor`.
     #[must_use]
     pub fn free_attempt(&self, predecessor: Option<KeyId>) -> u32 {
-        let taken = self
-            .keys
-            .iter()
-            .filter(|k| k.record.predecessor == predecessor && k.record.origin == Origin::Rolled);
-        taken.map(|k| k.record.attempt.saturating_add(1)).max().unwrap_or(0)
+        self.free_attempts.get(&predecessor).copied().unwrap_or(0)
     }
 
     fn ignore(&mut self, seen: &Observed, why: String) {

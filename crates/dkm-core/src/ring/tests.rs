@@ -187,3 +187,16 @@ fn attempts_count_the_slots_taken_after_a_predecessor() {
     assert_eq!([None, Some(key_id(1)), Some(key_id(2))].map(|p| ring.free_attempt(p)), [1, 5, 0]);
     assert_eq!(id_of(&records[1]), key_id(1));
 }
+
+#[test]
+fn a_slot_stays_taken_when_a_restored_copy_counts_in_its_place() {
+    let mut unopened = successor(2, 1, T0.plus(DAY_MS));
+    unopened.verified = false;
+    let restored = key(2, T0.plus(2 * DAY_MS), |k| {
+        k.origin = Origin::Restored;
+        k.predecessor = Some(key_id(1));
+    });
+    let ring = ring(&[policy(|_| {}), key(1, T0, |_| {}), unopened, restored], T0.plus(3 * DAY_MS));
+    assert_eq!(ring.key(key_id(2)).map(|k| k.record.origin), Some(Origin::Restored));
+    assert_eq!(ring.free_attempt(Some(key_id(1))), 1);
+}

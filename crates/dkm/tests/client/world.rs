@@ -1,4 +1,6 @@
-//! What the tests stand on.
+//! What the tests stand on. Not every test program needs all of it.
+
+#![allow(dead_code)]
 
 use std::sync::{Arc, Mutex};
 
@@ -99,6 +101,11 @@ impl World {
     /// The group as another process of this account finds it.
     pub(crate) fn fresh(&self, account: &str) -> Group {
         self.client_as(account).group("tokens").unwrap()
+    }
+
+    /// All root keys are gone.
+    pub(crate) fn lose_root_keys(&self) {
+        std::fs::remove_dir_all(self.folder.path().join("root-keys")).unwrap();
     }
 
     /// Lets time pass, in which the group works every hour.
