@@ -101,8 +101,12 @@ impl Dials {
             clients,
             replicas,
             needed,
-            run_ms: if destroys { run_ms + policy.destroy_after_ms() + policy.cooling_off_ms } else { run_ms }
-                .min(span * 6),
+            run_ms: if destroys {
+                run_ms + policy.destroy_after_ms() + policy.cooling_off_ms
+            } else {
+                run_ms
+            }
+            .min(span * 6),
             partition_every_ms,
             partition_max_ms,
             cut_every_ms: every(rng, 300, 4, 1),
@@ -144,11 +148,8 @@ fn draw_policy(rng: &mut Rng, replicas: usize) -> Policy {
     let least = policy.lead_window_ms + policy.activation_delay_ms + policy.creation_margin_ms();
     policy.rotation_period_ms = least * rng.range(10, 15) / 10;
     policy.offline_grace_ms = policy.refresh_interval_max_ms() * rng.range(10, 50) / 10;
-    policy.min_replicas = if rng.chance(600) {
-        0
-    } else {
-        u32::try_from(rng.range(1, replicas as u64)).unwrap_or(1)
-    };
+    policy.min_replicas =
+        if rng.chance(600) { 0 } else { u32::try_from(rng.range(1, replicas as u64)).unwrap_or(1) };
     policy.overdue_refuse_after_ms =
         rng.chance(200).then(|| rng.range(policy.rotation_period_ms / 4, policy.rotation_period_ms * 2));
     policy.destroy_grace_ms = rng.below(5_000);

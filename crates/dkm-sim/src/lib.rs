@@ -5,12 +5,12 @@
 mod dials;
 mod off;
 mod rng;
+mod run;
 mod store;
 mod tally;
 mod trace;
 mod violation;
 mod world;
-mod run;
 
 pub use off::Off;
 pub use run::{Outcome, Report, Span, run_seed, run_span};

@@ -51,10 +51,7 @@ impl World {
         let needed = self.dials.needed;
         if read < needed {
             self.violate(Kind::NotReadBack, || {
-                format!(
-                    "client {client} protects with {}, read from {read} of {needed} replicas",
-                    short(key)
-                )
+                format!("client {client} protects with {}, read from {read} of {needed} replicas", short(key))
             });
         }
         if self.is_off(client) {
@@ -124,7 +121,9 @@ impl World {
         let silent = c.last_reading.map(|at| self.now - at);
         if silent.is_none_or(|ms| ms > grace) {
             self.violate(Kind::AfterGrace, || {
-                format!("client {client} {what}, {silent:?} ms after its last reading, the grace being {grace} ms")
+                format!(
+                    "client {client} {what}, {silent:?} ms after its last reading, the grace being {grace} ms"
+                )
             });
         }
     }

@@ -256,16 +256,12 @@ impl World {
     }
 
     /// Makes the key of a plan and puts it at one replica.
-    pub(super) fn put_key(
-        &mut self,
-        client: usize,
-        site: usize,
-        plan: Plan,
-        by_hand: bool,
-    ) -> Option<KeyId> {
+    pub(super) fn put_key(&mut self, client: usize, site: usize, plan: Plan, by_hand: bool) -> Option<KeyId> {
         let Plan::CreateKey { predecessor, attempt, activates_at, cause } = plan else { return None };
         if self.is_off(client) {
-            self.violate(Kind::ClockOff, || format!("client {client} makes a key, its clock being years off"));
+            self.violate(Kind::ClockOff, || {
+                format!("client {client} makes a key, its clock being years off")
+            });
         }
         let urgent = matches!(cause, Cause::Compromise | Cause::Exposure);
         let (key, mut facts) = self.new_key(Some(predecessor), attempt, activates_at.0, urgent);

@@ -14,15 +14,33 @@ const OWNER: usize = 0;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Job {
     Suspend,
-    Resume { key: KeyId, at: u64 },
+    Resume {
+        key: KeyId,
+        at: u64,
+    },
     /// The new key is usable first, then comes the status.
-    Compromise { target: Option<KeyId>, new: Option<KeyId>, since: u64 },
-    Destroy { key: Option<KeyId>, since: u64 },
-    Shred { key: KeyId, done: u8 },
+    Compromise {
+        target: Option<KeyId>,
+        new: Option<KeyId>,
+        since: u64,
+    },
+    Destroy {
+        key: Option<KeyId>,
+        since: u64,
+    },
+    Shred {
+        key: KeyId,
+        done: u8,
+    },
     Expose,
-    Roll { made: bool },
+    Roll {
+        made: bool,
+    },
     /// Puts archived keys back; `blindly` without looking at what was destroyed since.
-    Restore { next: usize, blindly: bool },
+    Restore {
+        next: usize,
+        blindly: bool,
+    },
 }
 
 impl World {

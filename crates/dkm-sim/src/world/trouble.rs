@@ -148,7 +148,8 @@ impl World {
         self.sites[site].up = false;
         self.sites_changed_at = self.now;
         // Longer than a partition would be a partition.
-        let lasts = self.rng.range(1, self.dials.partition_max_ms.min(self.dials.policy.refresh_interval_ms * 3));
+        let lasts =
+            self.rng.range(1, self.dials.partition_max_ms.min(self.dials.policy.refresh_interval_ms * 3));
         self.after(lasts, Event::SiteUp { site });
         self.note("down", site as u64, || format!("replica {site}"));
     }
@@ -214,8 +215,10 @@ impl World {
             }
             Loss::Withholding => {
                 self.tally.withholding += 1;
-                let newest = self.rng.chance(500).then(|| self.sites[site].clock(self.rng.below(self.now + 1)));
-                let hides_below = if newest.is_none() { u8::try_from(self.rng.range(1, 255)).unwrap_or(1) } else { 0 };
+                let newest =
+                    self.rng.chance(500).then(|| self.sites[site].clock(self.rng.below(self.now + 1)));
+                let hides_below =
+                    if newest.is_none() { u8::try_from(self.rng.range(1, 255)).unwrap_or(1) } else { 0 };
                 let lie_ms = if self.rng.chance(300) { self.draw_years() } else { 0 };
                 self.sites[site].withholding = Some(Withholding { newest, hides_below, lie_ms });
             }

@@ -6,10 +6,10 @@ use rustix::fs::{Access, AtFlags, Stat, accessat};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgroups};
 
-use super::accounts;
 use super::folder::{Folder, TEMPORARY};
 use super::room::is_foreign;
 use super::template::{Template, has_acl, has_default_acl, mode_of};
+use crate::accounts;
 use crate::repository::AccessLine;
 
 /// Most names that are looked at of a room when access is described.

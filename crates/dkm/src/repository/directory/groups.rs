@@ -4,10 +4,10 @@ use dkm_core::{GroupId, Room};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
 
-use super::accounts;
 use super::folder::Folder;
 use super::place::Place;
 use super::template::{Template, mode_of};
+use crate::accounts;
 use crate::repository::{GroupAccess, RepositoryError};
 
 /// The folder of groups.

@@ -32,7 +32,6 @@
 //! * Calls take as long as the file system does. On a network file system, mount it so that calls end (`soft`).
 
 mod access;
-mod accounts;
 mod folder;
 mod groups;
 mod manifest;

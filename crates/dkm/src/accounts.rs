@@ -10,18 +10,18 @@ const GETENT_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A Unix group and who is named in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct UnixGroup {
-    pub(super) name: String,
-    pub(super) gid: u32,
-    pub(super) members: Vec<String>,
+pub(crate) struct UnixGroup {
+    pub(crate) name: String,
+    pub(crate) gid: u32,
+    pub(crate) members: Vec<String>,
 }
 
 /// A Unix user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct UnixUser {
-    pub(super) name: String,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+pub(crate) struct UnixUser {
+    pub(crate) name: String,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
 }
 
 impl UnixGroup {
@@ -45,27 +45,27 @@ impl UnixUser {
 }
 
 /// The number of a group given by name or number.
-pub(super) fn group_id(text: &str) -> Option<u32> {
+pub(crate) fn group_id(text: &str) -> Option<u32> {
     number(text)
         .or_else(|| find("/etc/group", "group", text, UnixGroup::parse, |g| g.name == text).map(|g| g.gid))
 }
 
 /// The user given by name or number; a number need not have a name.
-pub(super) fn user_id(text: &str) -> Option<u32> {
+pub(crate) fn user_id(text: &str) -> Option<u32> {
     number(text)
         .or_else(|| find("/etc/passwd", "passwd", text, UnixUser::parse, |u| u.name == text).map(|u| u.uid))
 }
 
-pub(super) fn group_by_id(gid: u32) -> Option<UnixGroup> {
+pub(crate) fn group_by_id(gid: u32) -> Option<UnixGroup> {
     find("/etc/group", "group", &gid.to_string(), UnixGroup::parse, |g| g.gid == gid)
 }
 
-pub(super) fn user_by_id(uid: u32) -> Option<UnixUser> {
+pub(crate) fn user_by_id(uid: u32) -> Option<UnixUser> {
     find("/etc/passwd", "passwd", &uid.to_string(), UnixUser::parse, |u| u.uid == uid)
 }
 
 /// Users of `/etc/passwd` whose own group this is: they are in it without being named.
-pub(super) fn users_with_primary(gid: u32) -> Vec<String> {
+pub(crate) fn users_with_primary(gid: u32) -> Vec<String> {
     let text = fs::read_to_string("/etc/passwd").unwrap_or_default();
     text.lines().filter_map(UnixUser::parse).filter(|u| u.gid == gid).map(|u| u.name).collect()
 }
