@@ -338,8 +338,11 @@ impl Group {
     /// # Errors
     /// As [`Group::protect`].
     pub fn protect_into(&self, context: &Context, plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        out.clear();
-        self.engine().protect_into(context, plaintext, out)
+        let result = self.engine().protect_into(context, plaintext, out);
+        if result.is_err() {
+            out.clear();
+        }
+        result
     }
 
     /// As [`Group::unprotect`], into memory that is there: what `out` held is erased, and it grows only if it must.
