@@ -49,7 +49,6 @@ Where stdout carries a blob or plaintext, the result goes to stderr too.";
     after_long_help = AFTER_HELP,
     after_help = "dkm --help tells more: exit codes, environment, configuration.",
     max_term_width = 100,
-    propagate_version = true,
     disable_help_subcommand = true,
 )]
 pub(crate) struct Cli {

@@ -1,7 +1,9 @@
 //! What the command says when it fails: what happened, how to recover, and the exit code.
 
 use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use dkm::ErrorKind;
 use serde_json::{Value, json};
@@ -79,7 +81,12 @@ impl Failure {
 
 impl From<dkm::Error> for Failure {
     fn from(error: dkm::Error) -> Self {
-        Self { advice: error.advice(), ..Self::new(error.kind(), error.to_string()) }
+        let message = match &error {
+            // In the words of this command's own files.
+            dkm::Error::Io { what, path, source } => Self::file(what, path, source).message,
+            other => other.to_string(),
+        };
+        Self { advice: error.advice(), ..Self::new(error.kind(), message) }
     }
 }
 
@@ -87,6 +94,24 @@ impl From<dkm::repository::RepositoryError> for Failure {
     fn from(error: dkm::repository::RepositoryError) -> Self {
         dkm::Error::from(error).into()
     }
+}
+
+/// Runs a command; a panic in it becomes an internal error, with its exit code and in the form that was asked for.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let place = Arc::new(Mutex::new(None));
+    let noted = place.clone();
+    std::panic::set_hook(Box::new(move |info| {
+        // The place only: a message could hold anything.
+        let at = info.location().map(ToString::to_string);
+        noted.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(at.unwrap_or_default());
+    }));
+    let done = catch_unwind(AssertUnwindSafe(work));
+    drop(std::panic::take_hook());
+    done.unwrap_or_else(|_| {
+        let at = place.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default();
+        Err(Failure::internal(format!("a fault of this program, at {at}"))
+            .help("please report it; nothing secret is in this message"))
+    })
 }
 
 fn io_kind(error: &std::io::Error) -> ErrorKind {
@@ -118,6 +143,14 @@ mod tests {
         assert_eq!(failure.exit_code, 3);
         let full = Failure::file("can't write", Path::new("/x"), &std::io::Error::from_raw_os_error(28));
         assert_eq!((full.exit_code, full.message.contains("os error")), (6, false));
+    }
+
+    #[test]
+    fn a_panic_is_an_internal_error_that_tells_the_place_only() {
+        let failure = guarded::<()>(|| panic!("with a secret")).unwrap_err();
+        assert_eq!((failure.kind, failure.exit_code), (ErrorKind::Internal, 1));
+        assert!(failure.message.contains("failure.rs:") && !failure.message.contains("secret"));
+        assert_eq!(guarded(|| Ok(7)), Ok(7));
     }
 
     #[test]

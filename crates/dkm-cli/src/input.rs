@@ -121,6 +121,13 @@ impl Read for Input {
     }
 }
 
+/// Checks that what was named is there: what was named and is missing is a mistake, not something to pass over.
+pub(crate) fn must_exist(paths: &[PathBuf]) -> Result {
+    paths.iter().try_for_each(|path| {
+        std::fs::symlink_metadata(path).map(drop).map_err(|error| Failure::file("can't read", path, &error))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

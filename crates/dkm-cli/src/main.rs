@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         Err(error) => return not_understood(&error, &arguments),
     };
     let shell = Shell::new(cli.global, unhardened);
-    match commands::run(cli.command, &shell) {
+    match failure::guarded(|| commands::run(cli.command, &shell)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             shell.terminal.failure(&failure);

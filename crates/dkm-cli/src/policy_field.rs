@@ -1,7 +1,7 @@
 //! The fields of a policy: how people write them, what they mean, and what a change of one does to what is there.
 
 use dkm_core::Suite;
-use dkm_core::policy::{CHUNK_SIZES, Policy, Wrap};
+use dkm_core::policy::{CHUNK_SIZES, Policy, PolicyError, Wrap};
 use serde_json::{Map, Value, json};
 
 use crate::duration;
@@ -278,7 +278,7 @@ impl Field {
     pub(crate) fn set(&self, policy: &mut Policy, text: &str) -> Result {
         (self.set)(policy, text).map_err(|why| {
             Failure::usage(format!("{}: {why}", self.name))
-                .help(format!("{} is {}; it must be {}", self.name, self.meaning, self.must))
+                .help(format!("{}: {}; {}", self.name, self.meaning, self.must))
         })
     }
 }
@@ -294,9 +294,28 @@ pub(crate) fn apply(policy: &mut Policy, pairs: &[(String, String)]) -> Result {
         field.set(policy, value)?;
     }
     policy.validate().map_err(|error| {
-        Failure::from(dkm::Error::from(error))
+        Failure::usage(in_words(&error))
             .help("dkm policy show tells each field's limits; several can be set at once")
     })
+}
+
+/// What is wrong with a policy, with durations as people write them.
+fn in_words(error: &PolicyError) -> String {
+    let PolicyError::Field { field, found, must } = error else { return error.to_string() };
+    let is_duration = FIELDS.iter().any(|f| f.name == *field && f.json_name.ends_with("_ms"));
+    let found = found.parse().ok().filter(|_| is_duration).map_or_else(|| found.clone(), duration::format);
+    let mut words: Vec<String> = Vec::new();
+    for word in must.split(' ') {
+        let number = words.last().and_then(|last| last.parse().ok());
+        match number.filter(|_| word.trim_end_matches(',') == "ms") {
+            Some(ms) => {
+                words.pop();
+                words.push(format!("{}{}", duration::format(ms), &word["ms".len()..]));
+            }
+            None => words.push(word.to_owned()),
+        }
+    }
+    format!("the policy is refused: {field} would be {found}; it must be {}", words.join(" "))
 }
 
 /// The policy with its JSON names, durations in milliseconds.
@@ -417,7 +436,12 @@ mod tests {
             ("archive_before_use", "perhaps", "true or false"),
             ("min_replicas", "many", "a number"),
             ("colour", "red", "no field"),
-            ("rotation_period", "1h", "lead_window"),
+            (
+                "rotation_period",
+                "1h",
+                "rotation_period would be 1h; it must be at least 7d1h2m30s = lead_window",
+            ),
+            ("refresh_interval", "1ms", "at least 100ms"),
         ] {
             let pair = [(name.to_owned(), value.to_owned())];
             let failure = apply(&mut Policy::for_directory(), &pair).unwrap_err();

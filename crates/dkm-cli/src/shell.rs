@@ -104,11 +104,15 @@ impl Shell {
         Ok(named || given(self.config()?.group.as_ref()).is_some())
     }
 
-    /// The group that is meant, with warnings about its state.
+    /// The group that is meant.
     pub(crate) fn group(&self) -> Result<Group> {
-        let group = self.group_of(&self.client()?, None)?;
+        self.group_of(&self.client()?, None)
+    }
+
+    /// Tells what is wrong with a group. Done at the end: what a command puts right, or fails for, is not told twice.
+    pub(crate) fn warn_about(&self, group: &Group) -> Result {
         warning::about(&self.terminal, &group.view()?);
-        Ok(group)
+        Ok(())
     }
 
     fn audit_log(&self) -> Result<Option<PathBuf>> {

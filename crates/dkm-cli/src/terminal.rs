@@ -24,6 +24,21 @@ pub(crate) fn styled(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
+/// A number of things: "1 key", "2 keys". The thing's name takes an s.
+pub(crate) fn count(number: impl Display, thing: &str) -> String {
+    let number = number.to_string();
+    if number == "1" { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
+/// A word as a shell reads it.
+pub(crate) fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:=,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 /// Where output goes, and in which form.
 #[derive(Debug)]
 pub(crate) struct Terminal {
@@ -120,4 +135,18 @@ fn compact<T: Serialize>(value: &T) -> Result<String> {
 fn to_stderr(text: &str) {
     // Where stderr is closed there is nobody to tell.
     let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_needs_it() {
+        assert_eq!(shell_word("dir:/a/b"), "dir:/a/b");
+        assert_eq!(shell_word("a b"), "'a b'");
+        assert_eq!(shell_word("it's"), "'it'\\''s'");
+        assert_eq!(shell_word(""), "''");
+        assert_eq!((count(1, "key"), count(2, "key")), ("1 key".to_owned(), "2 keys".to_owned()));
+    }
 }

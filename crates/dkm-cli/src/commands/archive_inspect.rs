@@ -16,20 +16,28 @@ use crate::key_argument::short;
 use crate::shell::Shell;
 use crate::{columns, when};
 
-/// Open an archive and tell what is in it; no key is shown
+/// Tell what is in an archive; no key is shown
+///
+/// Without an identity it only tells of what kind the recipients are: who they are is not shown by the format.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Example:\n  dkm archive inspect mail.age --identity ~/keys/archive.txt")]
+#[command(after_long_help = "\
+Examples:
+  dkm archive inspect mail.age
+  dkm archive inspect mail.age --identity ~/keys/archive.txt")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     input: InputArguments,
     /// File with the age or SSH private key that opens it
     #[arg(long, short, value_name = "FILE")]
-    identity: PathBuf,
+    identity: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
-    let identities = Identities::from_file(&arguments.identity)?;
     let mut input = arguments.input.open()?;
+    let Some(identity) = &arguments.identity else {
+        return super::inspect::inspect_sealed(&[], &mut input, shell);
+    };
+    let identities = Identities::from_file(identity)?;
     let archive = archive::open(&mut input, &identities)
         .map_err(|error| input.failure().unwrap_or_else(|| error.into()))?;
     let now = when::now();

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::failure::{Failure, Result};
 use crate::shell::Shell;
-use crate::terminal::{BAD, BOLD, CARE, GOOD, styled};
+use crate::terminal::{BAD, BOLD, CARE, GOOD, count, styled};
 use crate::{duration, key_argument, warning};
 
 /// Check the repository and its groups: what is wrong, and what to do
@@ -118,7 +118,7 @@ fn examine(report: &mut Report, shell: &Shell) -> Result {
             return Ok(());
         }
     };
-    report.ok("repository", format!("{location}, with {} groups that you may read", groups.len()));
+    report.ok("repository", format!("{location}, with {} that you may read", count(groups.len(), "group")));
     if shell.names_a_group()? {
         match shell.group_of(&client, None) {
             Ok(group) => examine_group(report, &group),
@@ -233,10 +233,7 @@ fn rollover(report: &mut Report, view: &View) {
             ),
         ),
         (None, Plan::Nothing { until }) if until > view.now => {
-            report.ok(
-                "rollover",
-                format!("nothing to do; looked at again {}", crate::when::relative(until, view.now)),
-            );
+            report.ok("rollover", format!("nothing to do for {}", duration::about(until.since(view.now))));
         }
         _ => report.ok("rollover", "nothing to do"),
     }
@@ -280,7 +277,10 @@ fn records(report: &mut Report, view: &View) {
         );
     }
     if report.checks.len() == before {
-        report.ok("records", format!("{} keys, nothing strange among the records", view.ring.keys.len()));
+        report.ok(
+            "records",
+            format!("{}, nothing strange among the records", count(view.ring.keys.len(), "key")),
+        );
     }
 }
 
@@ -346,7 +346,11 @@ fn text(report: &Report) -> String {
             out.push_str(&format!("{:21}{}: {advice}\n", "", styled(BOLD, "help")));
         }
     }
-    let count = |level| report.checks.iter().filter(|check| check.level == level).count();
-    out.push_str(&format!("\n{} errors, {} warnings\n", count(Level::Error), count(Level::Warning)));
+    let number = |level| report.checks.iter().filter(|check| check.level == level).count();
+    out.push_str(&format!(
+        "\n{}, {}\n",
+        count(number(Level::Error), "error"),
+        count(number(Level::Warning), "warning")
+    ));
     out
 }

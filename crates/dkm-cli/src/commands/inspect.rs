@@ -3,14 +3,15 @@
 use std::io::Read as _;
 
 use clap::Args;
-use dkm::ErrorKind;
+use dkm::{ErrorKind, archive};
 use dkm_core::blob::{BlobError, Header, Layout, PREFIX_LEN, blob_id};
 use serde_json::json;
 
 use crate::columns;
 use crate::failure::{Failure, Result};
-use crate::input::InputArguments;
+use crate::input::{Input, InputArguments};
 use crate::shell::Shell;
+use crate::terminal::count;
 
 /// Tell what a file is: a blob, with its group, key and suite, or an archive
 ///
@@ -29,10 +30,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     let mut input = arguments.input.open()?;
     let head = input.read_up_to(PREFIX_LEN)?;
     if AGE.iter().any(|magic| head.starts_with(magic)) {
-        let value = json!({"kind": "archive", "sealed_with": "age"});
-        return shell.terminal.result(&value, || {
-            "Sealed with age: an archive, perhaps. dkm archive inspect --identity FILE opens it.\n".to_owned()
-        });
+        return inspect_sealed(&head, &mut input, shell);
     }
     let header = Header::parse(&head).map_err(dkm::Error::from)?;
     let blob_len = match input.len() {
@@ -64,15 +62,39 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
             ("plaintext", format!("{} bytes, not authenticated here", layout.plaintext_len())),
             (
                 "blob",
-                format!("{blob_len} bytes in {} chunks of {} KiB", layout.chunks(), header.chunk_len() >> 10),
+                format!(
+                    "{blob_len} bytes, in {} of {} KiB",
+                    count(layout.chunks(), "chunk"),
+                    header.chunk_len() >> 10
+                ),
             ),
             ("blob id", id.to_string()),
         ])
     })
 }
 
+/// What is sealed with age shows of what kind its recipients are; in its armoured form, not even that.
+pub(super) fn inspect_sealed(head: &[u8], input: &mut Input, shell: &Shell) -> Result {
+    let recipients = if head.starts_with(AGE[1]) {
+        Vec::new()
+    } else {
+        let sealing = archive::inspect(head.chain(&mut *input));
+        sealing.map_err(|error| input.failure().unwrap_or_else(|| error.into()))?.recipients
+    };
+    let value = json!({"kind": "archive", "sealed_with": "age", "recipients": recipients});
+    shell.terminal.result(&value, || {
+        columns::facts(&[
+            (
+                "kind",
+                "sealed with age: an archive, if dkm archive inspect --identity FILE opens it".to_owned(),
+            ),
+            ("recipients", if recipients.is_empty() { "unknown".to_owned() } else { recipients.join(", ") }),
+        ])
+    })
+}
+
 /// The length of a stream, which has to be read for it.
-fn count_rest(input: &mut crate::input::Input, head: usize) -> Result<u64> {
+fn count_rest(input: &mut Input, head: usize) -> Result<u64> {
     let mut counted = u64::try_from(head).unwrap_or(u64::MAX);
     let mut buffer = vec![0u8; 64 << 10];
     loop {

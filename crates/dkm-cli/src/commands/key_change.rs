@@ -9,6 +9,7 @@ use crate::failure::Result;
 use crate::key_argument;
 use crate::shape::GroupShape;
 use crate::shell::Shell;
+use crate::warning;
 
 /// Which key, and why.
 #[derive(Debug, Args)]
@@ -38,6 +39,7 @@ fn change(
     let id = key_argument::resolve(&group.view()?.ring, &arguments.key)?;
     act(&group, id)?;
     let view = group.view()?;
+    warning::about(&shell.terminal, &view);
     let now = view.ring.key(id).map(|key| key.state(view.now));
     let value = json!({
         "group": GroupShape::of(&group),

@@ -27,6 +27,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     let group = shell.group()?;
     let id = key_argument::whole(&group.view()?.ring, &arguments.key)?;
     let new = group.compromise(id, &arguments.reason)?;
+    shell.warn_about(&group)?;
     let value = json!({
         "group": GroupShape::of(&group),
         "key": id.to_string(),

@@ -42,6 +42,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
         Some(typed) if arguments.force => group.destroy_now(id, typed, &arguments.reason)?,
         _ => group.destroy(id, &arguments.reason)?,
     };
+    shell.warn_about(&group)?;
     let mut value = json!({
         "group": GroupShape::of(&group),
         "key": id.to_string(),

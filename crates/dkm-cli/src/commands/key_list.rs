@@ -10,7 +10,7 @@ use crate::key_argument::short;
 use crate::shape::{GroupShape, KeyShape, Span};
 use crate::shell::Shell;
 use crate::terminal::{BAD, BOLD, CARE, FAINT, GOOD, styled};
-use crate::{columns, timeline, when};
+use crate::{columns, timeline, warning, when};
 
 /// List a group's keys, oldest first
 ///
@@ -29,6 +29,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     let group = shell.group()?;
     let view = group.view()?;
+    warning::about(&shell.terminal, &view);
     let keys: Vec<KeyShape> = view.ring.keys.iter().map(|key| KeyShape::of(key, &view)).collect();
     let erased: Vec<_> = view
         .ring

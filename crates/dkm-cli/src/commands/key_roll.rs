@@ -23,6 +23,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     let group = shell.group()?;
     let new = group.roll(&arguments.reason)?;
+    shell.warn_about(&group)?;
     let value = json!({"group": GroupShape::of(&group), "key": NewKeyShape::from(&new)});
     shell.terminal.result(&value, || {
         let what = if new.was_there { "is waiting already; it" } else { "was made and" };

@@ -9,7 +9,7 @@ use super::key_list::state;
 use crate::failure::{Failure, Result};
 use crate::shape::{GroupShape, KeyShape};
 use crate::shell::Shell;
-use crate::{columns, key_argument, when};
+use crate::{columns, key_argument, warning, when};
 
 /// Show everything about a key but the key
 #[derive(Debug, Args)]
@@ -23,6 +23,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     let group = shell.group()?;
     let view = group.view()?;
+    warning::about(&shell.terminal, &view);
     let id = key_argument::resolve(&view.ring, &arguments.key)?;
     let Some(key) = view.ring.key(id) else { return show_erased(id, &group, &view, shell) };
     let shape = KeyShape::of(key, &view);

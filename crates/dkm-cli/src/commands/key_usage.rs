@@ -8,10 +8,12 @@ use dkm::usage::{self, Source, Usage};
 
 use crate::columns;
 use crate::failure::{Failure, Result};
+use crate::input::must_exist;
 use crate::key_argument::short;
 use crate::progress::Progress;
 use crate::shell::Shell;
-use crate::terminal::{BAD, FAINT, styled};
+use crate::terminal::{BAD, FAINT, count, styled};
+use crate::warning;
 
 /// Look which keys the blobs in files and stores need
 ///
@@ -34,8 +36,11 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
+    must_exist(&arguments.paths)?;
+    must_exist(&arguments.json_lines)?;
     let group = shell.group()?;
     let view = group.view()?;
+    warning::about(&shell.terminal, &view);
     let files = arguments.paths.iter().cloned().map(Source::Files);
     let lines = arguments
         .json_lines
@@ -80,14 +85,22 @@ fn table(found: &Usage) -> String {
     } else {
         columns::table(&["KEY", "STATE", "BLOBS", "BYTES", "DAMAGED", "FOR EXAMPLE"], &rows)
     };
-    out.push_str(&format!("{} places looked at, {} of them no blobs.\n", found.examined, found.not_blobs));
+    out.push_str(&format!(
+        "{} looked at, {} of them no blobs.\n",
+        count(found.examined, "place"),
+        found.not_blobs
+    ));
     if !found.unused.is_empty() {
         let unused: Vec<String> = found.unused.iter().map(|key| short(*key)).collect();
         out.push_str(&format!("Nothing was found for {}.\n", unused.join(", ")));
     }
     for other in &found.other_groups {
         let example = other.examples.first().cloned().unwrap_or_default();
-        out.push_str(&format!("{} blobs of group {}, such as {example}\n", other.blobs, other.group));
+        out.push_str(&format!(
+            "{} of group {}, such as {example}\n",
+            count(other.blobs, "blob"),
+            other.group
+        ));
     }
     for place in &found.unreadable {
         out.push_str(&format!("{}: {}: {}\n", styled(BAD, "not read"), place.place, place.why));

@@ -38,6 +38,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
         .filter(|(_, a, b)| a != b)
         .collect();
     let version = if arguments.dry_run || changes.is_empty() { None } else { Some(group.set_policy(after)?) };
+    shell.warn_about(&group)?;
     let list: Vec<_> = changes
         .iter()
         .map(|(field, from, to)| json!({"field": field.name, "from": from, "to": to, "effect": field.effect}))

@@ -3,11 +3,12 @@
 use clap::Args;
 use serde_json::json;
 
-use crate::columns;
 use crate::failure::Result;
 use crate::policy_field::{self, FIELDS};
 use crate::shape::GroupShape;
 use crate::shell::Shell;
+use crate::terminal::{BOLD, styled};
+use crate::warning;
 
 /// Show a group's policy: every field, what it means and what it must be
 #[derive(Debug, Args)]
@@ -17,6 +18,7 @@ pub(crate) struct Arguments {}
 pub(crate) fn run(_: &Arguments, shell: &Shell) -> Result {
     let group = shell.group()?;
     let view = group.view()?;
+    warning::about(&shell.terminal, &view);
     let chain = &view.ring.policies;
     let version = chain.next_version().saturating_sub(1);
     let value = json!({
@@ -27,17 +29,14 @@ pub(crate) fn run(_: &Arguments, shell: &Shell) -> Result {
         "destroy_after_ms": view.policy.destroy_after_ms(),
     });
     shell.terminal.result(&value, || {
-        let rows: Vec<Vec<String>> = FIELDS
-            .iter()
-            .map(|field| {
-                vec![
-                    field.name.to_owned(),
-                    field.show(&view.policy),
-                    format!("{}; {}", field.meaning, field.must),
-                ]
-            })
-            .collect();
-        let table = columns::table(&["FIELD", "VALUE", "MEANING; WHAT IT MUST BE"], &rows);
-        format!("Policy of group {}, version {version}\n\n{table}", group.name())
+        let mut out = format!("Policy of group {}, version {version}\n", group.name());
+        for field in FIELDS {
+            let (name, value) = (styled(BOLD, field.name), field.show(&view.policy));
+            out.push_str(&format!(
+                "\n{name} = {value}\n    {}\n    must be: {}\n",
+                field.meaning, field.must
+            ));
+        }
+        out
     })
 }

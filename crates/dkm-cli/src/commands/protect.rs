@@ -38,6 +38,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     })?;
     output.commit()?;
     drop(input);
+    shell.warn_about(&group)?;
     let shape = StreamShape::of(&group, &streamed, arguments.output.path());
     if arguments.output.is_stdout() {
         return shell.terminal.summary_beside_data(&shape);

@@ -22,7 +22,7 @@ use crate::input::Input;
 use crate::key_argument::short;
 use crate::output_file::{ORDINARY, Output, PRIVATE};
 use crate::shell::Shell;
-use crate::terminal::{BOLD, FAINT, styled};
+use crate::terminal::{BOLD, FAINT, count, shell_word, styled};
 use crate::{duration, progress, timeline, when};
 
 /// What is protected where no file is given.
@@ -70,8 +70,9 @@ impl Tour<'_> {
     }
 
     /// The command that would do the step.
-    fn command(&self, line: &str) -> Result {
-        self.say(&styled(FAINT, format!("   $ dkm {line}")))
+    fn command(&self, words: &[&str]) -> Result {
+        let words: Vec<String> = words.iter().map(|word| shell_word(word)).collect();
+        self.say(&styled(FAINT, format!("   $ dkm {}", words.join(" "))))
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -104,7 +105,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     renew(&mut tour, &group, &context, &source, &blob)?;
     let (sealed, identity) = export(&mut tour, &group)?;
     tour.step("The keys so far")?;
-    tour.command("key list --timeline")?;
+    tour.command(&["key", "list", "--timeline"])?;
     tour.say(&timeline::draw(&group.view()?))?;
     tour.say(&farewell(&tour, &client))?;
     let value = json!({
@@ -119,6 +120,10 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
         "archive_identity": identity.display().to_string(),
     });
     if shell.terminal.is_json() { shell.terminal.result(&value, String::new) } else { Ok(()) }
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
 }
 
 /// A new folder. An earlier tour is never overwritten unasked.
@@ -177,8 +182,8 @@ fn short_policy() -> Policy {
 
 fn make_group(tour: &mut Tour<'_>) -> Result<(Client, Group)> {
     tour.step("Make a repository and a group, with its first key")?;
-    tour.command("init")?;
-    tour.command(&format!("group create {GROUP}"))?;
+    tour.command(&["init"])?;
+    tour.command(&["group", "create", GROUP])?;
     let (repository, root_keys) = (tour.at("repository"), tour.at("root-keys"));
     DirectoryRepository::create(&repository, &CreateOptions { root_keys: Some(root_keys.clone()) })?;
     let journal = FileJournal::open(tour.at("audit.jsonl"))?;
@@ -215,7 +220,7 @@ fn protect(
 ) -> Result<String> {
     let name = source.file_name().unwrap_or_default().to_string_lossy();
     tour.step(&format!("Protect {name}"))?;
-    tour.command(&format!("protect -c file={name} {} -o {}", source.display(), blob.display()))?;
+    tour.command(&["protect", "-c", &format!("file={name}"), &text(source), "-o", &text(blob)])?;
     let mut input = Input::open(Some(source))?.with_progress(&tour.shell.terminal, "protecting");
     let mut output = Output::file(blob, ORDINARY, false)?;
     let streamed = group
@@ -227,7 +232,7 @@ fn protect(
         streamed.plaintext_len, streamed.blob_len
     ))?;
     tour.step("Look at the blob; that needs no key")?;
-    tour.command(&format!("inspect {}", blob.display()))?;
+    tour.command(&["inspect", &text(blob)])?;
     let header = header(blob)?;
     tour.say(&format!(
         "   group  {}\n   key    {}\n   suite  {}\n   id     {}\n",
@@ -257,7 +262,7 @@ fn open(
 ) -> Result {
     let name = source.file_name().unwrap_or_default().to_string_lossy();
     tour.step(title)?;
-    tour.command(&format!("unprotect -c file={name} {} | cmp - {}", blob.display(), source.display()))?;
+    tour.command(&["unprotect", "-c", &format!("file={name}"), &text(blob)])?;
     let mut input = Input::open(Some(blob))?;
     let mut original = Comparing { original: Input::open(Some(source))?, same: true };
     let streamed = group.unprotect_stream(context, &mut input, &mut original)?;
@@ -300,7 +305,7 @@ impl Write for Comparing {
 
 fn roll(tour: &mut Tour<'_>, group: &Group) -> Result<String> {
     tour.step("Roll the key")?;
-    tour.command("key roll")?;
+    tour.command(&["key", "roll"])?;
     let new = group.roll("quickstart")?;
     let wait_ms = new.activates_at.since(when::now()).saturating_add(1);
     let usual = Policy::for_directory();
@@ -326,7 +331,7 @@ fn roll(tour: &mut Tour<'_>, group: &Group) -> Result<String> {
 fn renew(tour: &mut Tour<'_>, group: &Group, context: &Context, source: &Path, blob: &Path) -> Result {
     tour.step("Re-protect it with the new key")?;
     let name = source.file_name().unwrap_or_default().to_string_lossy();
-    tour.command(&format!("reprotect -c file={name} {}", blob.display()))?;
+    tour.command(&["reprotect", "-c", &format!("file={name}"), &text(blob)])?;
     let before = header(blob)?.key();
     let options = reprotect::Options { context: context.clone(), ..reprotect::Options::default() };
     let summary = reprotect::files(group, &[blob.to_path_buf()], &options, &mut |_| {})?;
@@ -341,13 +346,13 @@ fn export(tour: &mut Tour<'_>, group: &Group) -> Result<(PathBuf, PathBuf)> {
     tour.step("Export the keys into an archive that opens without the repository")?;
     let (sealed, identity) = (tour.at("archive.age"), tour.at("archive-identity.txt"));
     let recipient = make_identity(&identity)?;
-    tour.command(&format!("archive export --recipient {recipient} -o {}", sealed.display()))?;
+    tour.command(&["archive", "export", "--recipient", &recipient, "-o", &text(&sealed)])?;
     let mut output = Output::file(&sealed, PRIVATE, false)?;
     let summary = archive::export(group, &[recipient], &mut output)?;
     output.commit()?;
     tour.say(&format!(
-        "   {} keys in {}\n   The key that opens it is in {}: keep it elsewhere in earnest.\n   age -d opens it too.\n",
-        summary.keys,
+        "   {} in {}\n   The key that opens it is in {}: keep it elsewhere in earnest.\n   age -d opens it too.\n",
+        count(summary.keys, "key"),
         sealed.display(),
         identity.display()
     ))?;
@@ -381,7 +386,7 @@ fn farewell(tour: &Tour<'_>, client: &Client) -> String {
          \x20  dkm group create mail --description 'mailbox passwords'\n\n\
          dkm --help tells the rest. To forget the tour: rm -r {}\n",
         styled(BOLD, "Five commands to go on with"),
-        client.url(),
-        tour.folder.display()
+        shell_word(&client.url()),
+        shell_word(&tour.folder.display().to_string())
     )
 }

@@ -5,15 +5,17 @@ use std::path::PathBuf;
 use clap::Args;
 use dkm::JsonPointer;
 use dkm::reprotect::{self, ContextTemplate, JsonOptions, Options, Summary};
+use dkm_core::member::UnprotectRefusal;
 use serde_json::json;
 
 use crate::context_pair::ContextArguments;
 use crate::failure::{Failure, Result};
+use crate::input::must_exist;
 use crate::overriding::OverrideArguments;
 use crate::progress::Progress;
 use crate::shape::GroupShape;
 use crate::shell::Shell;
-use crate::terminal::{BAD, FAINT, styled};
+use crate::terminal::{BAD, FAINT, count, styled};
 
 /// Protect blobs anew with the key that is active now, in place
 ///
@@ -53,6 +55,7 @@ fn pair_from(text: &str) -> Result<(String, JsonPointer), String> {
 
 pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     let context = arguments.context.context()?;
+    must_exist(&arguments.paths)?;
     let group = arguments.overriding.apply(shell.group()?)?;
     let mut bar = Progress::of_items(&shell.terminal, "re-protecting");
     let mut progress = |progress: &dkm::Progress| bar.items(progress.items, progress.items_total);
@@ -74,6 +77,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
         }
     };
     drop(bar);
+    shell.warn_about(&group)?;
     for warning in &summary.warnings {
         shell.terminal.warn("reprotect", &format!("{}: {}", warning.item, warning.why), None);
     }
@@ -118,11 +122,16 @@ fn text(summary: &Summary) -> String {
 fn judged(summary: Summary) -> Result {
     let (total, stopped) = (summary.failed_total, summary.stopped);
     let Some(first) = summary.failed.into_iter().next() else { return Ok(()) };
-    let first = Failure::from(first.error);
+    let compromised = matches!(&first.error, dkm::Error::Unprotect(UnprotectRefusal::Compromised { .. }));
+    let mut first = Failure::from(first.error);
+    if compromised {
+        first = first
+            .help("--allow-compromised REASON re-protects it all the same, forged or not, and is recorded");
+    }
     let message = if stopped {
         format!("stopped at what would meet every other item too: {}", first.message)
     } else {
-        format!("{total} items were not renewed, and are as they were; the first one: {}", first.message)
+        format!("not renewed, and as before: {}; the first one: {}", count(total, "item"), first.message)
     };
     Err(Failure { message, ..first })
 }

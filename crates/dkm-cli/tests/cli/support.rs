@@ -1,9 +1,6 @@
 //! A world of its own for each test: temporary home, environment without anything of the machine, and readable output
 //! in which ids, times and folders are replaced.
 
-// Each test program uses its own part of this.
-#![allow(dead_code)]
-
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -11,53 +8,53 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A temporary home.
-pub struct World {
+pub(crate) struct World {
     dir: tempfile::TempDir,
 }
 
 /// What a run came to.
-pub struct Run {
+pub(crate) struct Run {
     line: String,
-    pub code: Option<i32>,
-    pub stdout: Vec<u8>,
-    pub stderr: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
 }
 
 impl World {
     /// Nothing but an empty home.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         let dir = tempfile::Builder::new().prefix("dkm-cli-").tempdir().unwrap();
         std::fs::create_dir(dir.path().join("home")).unwrap();
         Self { dir }
     }
 
     /// A repository with the group "mail".
-    pub fn with_group() -> Self {
+    pub(crate) fn with_group() -> Self {
         let world = Self::empty();
         world.dkm(["init"]).succeeded();
         world.dkm(["group", "create", "mail"]).succeeded();
         world
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    pub fn at(&self, name: &str) -> PathBuf {
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.dir.path().join("home").join(name)
     }
 
     /// Where the default repository is.
-    pub fn repository(&self) -> PathBuf {
+    pub(crate) fn repository(&self) -> PathBuf {
         self.at("data/dkm/repository")
     }
 
-    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         std::fs::write(self.at(name), content).unwrap();
     }
 
     /// The command in this world, its group being "mail".
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let home = self.dir.path().join("home");
         let mut command = Command::new(env!("CARGO_BIN_EXE_dkm"));
         command
@@ -73,16 +70,33 @@ impl World {
         command
     }
 
-    pub fn dkm<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
+    /// A shell script in this world.
+    pub(crate) fn shell(&self, script: &str) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]).env_clear();
+        for (name, value) in self.command().get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        command.current_dir(self.at("")).stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn dkm<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
         self.dkm_with(arguments, b"", |_| {})
     }
 
-    pub fn dkm_stdin<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>, stdin: &[u8]) -> Run {
+    pub(crate) fn dkm_stdin<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+        stdin: &[u8],
+    ) -> Run {
         self.dkm_with(arguments, stdin, |_| {})
     }
 
     /// Runs the command after `adapt` has changed its environment.
-    pub fn dkm_with<S: AsRef<OsStr>>(
+    pub(crate) fn dkm_with<S: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = S>,
         stdin: &[u8],
@@ -109,7 +123,7 @@ impl World {
     }
 
     /// Runs, and puts the whole run into one text with ids, times and folders replaced.
-    pub fn session(&self, runs: &[Run]) -> String {
+    pub(crate) fn session(&self, runs: &[Run]) -> String {
         let mut names = Names::default();
         let texts = runs.iter().map(|run| {
             let mut text = format!("$ {}\n", run.line);
@@ -131,7 +145,7 @@ impl World {
     }
 
     /// The id of the key that protects.
-    pub fn protecting_key(&self) -> String {
+    pub(crate) fn protecting_key(&self) -> String {
         let list = self.dkm(["key", "list", "--json"]).succeeded().json();
         list["protecting_key"].as_str().unwrap().to_owned()
     }
@@ -139,23 +153,29 @@ impl World {
 
 impl Run {
     #[track_caller]
-    pub fn succeeded(self) -> Self {
+    pub(crate) fn succeeded(self) -> Self {
         self.exits(0)
     }
 
     #[track_caller]
-    pub fn exits(self, code: i32) -> Self {
+    pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{}\n{}\n{}", self.line, self.text(), self.stderr);
         self
     }
 
-    pub fn text(&self) -> String {
+    /// Anything but success.
+    #[track_caller]
+    pub(crate) fn failed(&self) {
+        assert!(self.code.is_some_and(|code| code > 0), "{}\n{}", self.line, self.text());
+    }
+
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
     /// Stdout, which must be one line of JSON.
     #[track_caller]
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         let text = self.text();
         assert_eq!(text.lines().count(), 1, "{text}\n{}", self.stderr);
         serde_json::from_str(&text).unwrap()
@@ -163,7 +183,7 @@ impl Run {
 
     /// The error on stderr, which must be JSON.
     #[track_caller]
-    pub fn json_error(&self) -> serde_json::Value {
+    pub(crate) fn json_error(&self) -> serde_json::Value {
         let line = self.stderr.lines().last().unwrap_or_default();
         serde_json::from_str::<serde_json::Value>(line).unwrap()["error"].clone()
     }
@@ -197,7 +217,9 @@ impl Names {
             }
         }
         out.pop();
-        hide_between(&hide_between(&out, "(in ", ")"), "uid:", " ")
+        let hidden =
+            ["(in ", "uid:", "nothing to do for "].iter().fold(out, |text, mark| hide_after(&text, mark));
+        hide_ago(&hidden)
     }
 
     fn name(&mut self, token: &str) -> String {
@@ -212,6 +234,8 @@ impl Names {
         } else if (core.len() == 32 || core.len() == 12) && hex(core) {
             // Short and whole ids of one key have one name.
             self.numbered("key", &core[..12])
+        } else if (core.len() == 6 || core.len() == 8) && self.given.keys().any(|id| id.starts_with(core)) {
+            "[first digits]".to_owned()
         } else if core.len() >= 20 && core.as_bytes()[10] == b'T' && core.ends_with('Z') {
             "[time]".to_owned()
         } else if core.starts_with("age1") && core.len() > 40 {
@@ -228,17 +252,23 @@ impl Names {
     }
 }
 
-/// Replaces what stands between two marks by dots.
-fn hide_between(text: &str, from: &str, to: &str) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(start) = rest.find(from) {
-        let (before, after) = rest.split_at(start + from.len());
-        out.push_str(before);
-        let end = after.find(|c: char| to.contains(c) || "\n\",;".contains(c)).unwrap_or(after.len());
-        out.push_str("..");
-        rest = &after[end..];
+/// Replaces the word after a mark by dots.
+fn hide_after(text: &str, mark: &str) -> String {
+    let mut parts = text.split(mark);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find([' ', ')', '\n', '"', ',', ';']).unwrap_or(part.len());
+        out.push_str(&format!("{mark}..{}", &part[end..]));
     }
-    out.push_str(rest);
+    out
+}
+
+/// Replaces how long ago something was.
+fn hide_ago(text: &str) -> String {
+    let mut out = text.to_owned();
+    while let Some(end) = out.find(" ago)") {
+        let start = out[..end].rfind('(').unwrap_or(end);
+        out.replace_range(start..end + 5, "(earlier)");
+    }
     out
 }
