@@ -61,18 +61,24 @@ impl Shell {
 
     /// Folder of the root keys, where it was named.
     pub(crate) fn root_keys(&self) -> Result<Option<PathBuf>> {
-        Ok(variable("DKM_ROOT_KEYS").or_else(|| self.config().ok()?.root_keys.clone()))
+        let configured = self.config()?.root_keys.clone();
+        Ok(variable("DKM_ROOT_KEYS").or(configured))
     }
 
     /// The client of the repository that is meant.
     pub(crate) fn client(&self) -> Result<Client> {
         let location = self.location()?;
+        // A URL that names them is the more exact word.
+        let root_keys = match &location {
+            Location::Directory { root_keys: Some(_), .. } => None,
+            _ => self.root_keys()?,
+        };
         let options = Options {
             identity: client_id(),
             background: false,
             journal: Some(Arc::new(LazyJournal::new(self.audit_log()?))),
             escrow: self.archive_folder()?.map(|folder| Arc::new(FolderEscrow::new(folder)) as Arc<_>),
-            root_keys: self.root_keys()?,
+            root_keys,
             ..Options::default()
         };
         self.unhardened.iter().for_each(|why| self.terminal.warn("memory", why, None));

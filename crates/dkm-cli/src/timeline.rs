@@ -50,16 +50,19 @@ fn life(key: &RingKey, view: &View) -> Life {
 fn lines(lives: &[Life], now: Timestamp) -> String {
     let Some(start) = lives.iter().map(|life| life.created).min() else { return "no keys\n".to_owned() };
     let marks = lives.iter().filter_map(|life| life.protects).flat_map(|(since, until)| [Some(since), until]);
-    let end = marks.flatten().chain([now]).max().unwrap_or(now).max(start.plus(1));
+    let latest = marks.flatten().chain([now]).max().unwrap_or(now).max(start.plus(1));
+    // Some of what is expected next, so that a change that has just happened is seen.
+    let end = latest.plus((latest.since(start) / 6).max(1));
     let mut out = format!("{:12}  {:<24}{:>24}\n", "", when::second(start), when::second(end));
     for life in lives {
-        let bar: String = (0..WIDTH)
-            .map(|column| cell(life, at(column, start, end), at(column + 1, start, end), now))
-            .collect();
+        let edge = |column| at(column, start, end);
+        let bar: String = (0..WIDTH).map(|column| cell(life, edge(column), edge(column + 1), now)).collect();
         let style = style(life.state);
         out.push_str(&format!("{}  {}  {}\n", life.label, styled(style, bar), styled(style, life.state)));
     }
-    let legend = "· waits   █ protects   ░ archived: opens only   × compromised or destroyed";
+    let before = (0..WIDTH).filter(|column| at(column + 1, start, end) <= now).count();
+    out.push_str(&format!("{:12}  {}↑ now\n", "", " ".repeat(before)));
+    let legend = "· waits  █ protects  ▒ will protect  ░ archived: opens only  × compromised or destroyed";
     out.push_str(&format!("{:12}  {}\n", "", styled(FAINT, legend)));
     out
 }
@@ -71,25 +74,19 @@ fn at(column: u64, start: Timestamp, end: Timestamp) -> Timestamp {
 }
 
 fn cell(life: &Life, from: Timestamp, to: Timestamp, now: Timestamp) -> char {
+    let over = if life.state >= KeyState::Compromised { '×' } else { '░' };
     if to <= life.created {
         return ' ';
     }
-    let over = |end: char, open: char| if life.state >= KeyState::Compromised { end } else { open };
-    match life.protects {
-        Some((since, until)) => {
-            if to <= since {
-                '·'
-            } else if until.is_none_or(|until| from < until) {
-                // What lies ahead is not drawn, but for a key that has not begun.
-                if from > now && since <= now { ' ' } else { '█' }
-            } else if from > now {
-                ' '
-            } else {
-                over('×', '░')
-            }
-        }
-        None if from > now => ' ',
-        None => over('×', '░'),
+    let Some((since, until)) = life.protects else { return over };
+    if to <= since {
+        '·'
+    } else if until.is_some_and(|until| from >= until) {
+        over
+    } else if from > now {
+        '▒'
+    } else {
+        '█'
     }
 }
 
@@ -116,40 +113,48 @@ mod tests {
         anstream::adapter::strip_str(&drawn).to_string().lines().map(str::to_owned).collect()
     }
 
-    #[test]
-    fn keys_follow_each_other() {
-        let lives = [
-            life("a", KeyState::Deactivated, 0, Some((0, Some(2400)))),
-            life("b", KeyState::Active, 1200, Some((2400, None))),
-            life("c", KeyState::Compromised, 1200, Some((2400, Some(3600)))),
-            life("d", KeyState::Deactivated, 3600, None),
-        ];
-        let lines = plain(&lives, 4800);
-        let bars: Vec<String> =
-            lines[1..5].iter().map(|line| line.chars().skip(14).take(48).collect()).collect();
-        let run = |parts: &[(char, usize)]| -> String {
-            parts.iter().flat_map(|(c, n)| std::iter::repeat_n(*c, *n)).collect()
-        };
-        assert_eq!(bars[0], run(&[('█', 24), ('░', 24)]));
-        assert_eq!(bars[1], run(&[(' ', 12), ('·', 12), ('█', 24)]));
-        assert_eq!(bars[2], run(&[(' ', 12), ('·', 12), ('█', 12), ('×', 12)]));
-        assert_eq!(bars[3], run(&[(' ', 36), ('░', 12)]));
-        assert!(lines[0].contains("1970-01-01T00:00:00Z") && lines[0].ends_with("1970-01-01T00:00:04Z"));
-        assert!(lines[5].contains("waits"));
+    fn bars(lines: &[String]) -> Vec<String> {
+        lines.iter().map(|line| line.chars().skip(14).take(48).collect()).collect()
+    }
+
+    fn run(parts: &[(char, usize)]) -> String {
+        parts.iter().flat_map(|(c, n)| std::iter::repeat_n(*c, *n)).collect()
     }
 
     #[test]
-    fn a_key_that_waits_is_drawn_up_to_its_beginning() {
+    fn keys_follow_each_other() {
+        // With a sixth of what is to come, each column is 100 ms.
+        let now = 4110;
         let lives = [
-            life("a", KeyState::Active, 0, Some((0, Some(4800)))),
-            life("b", KeyState::PreActive, 2400, Some((4800, None))),
+            life("a", KeyState::Deactivated, 0, Some((0, Some(2000)))),
+            life("b", KeyState::Active, 1000, Some((2000, None))),
+            life("c", KeyState::Compromised, 1000, Some((2000, Some(3000)))),
+            life("d", KeyState::Deactivated, 3000, None),
         ];
-        let lines = plain(&lives, 2400);
-        let bars: Vec<String> =
-            lines[1..3].iter().map(|line| line.chars().skip(14).take(48).collect()).collect();
-        // Up to now it protects; the rest has not happened.
-        assert_eq!(bars[0].trim_end().chars().count(), 25);
-        assert_eq!(bars[1], format!("{}{}", " ".repeat(24), "·".repeat(24)));
+        let lines = plain(&lives, now);
+        let bars = bars(&lines[1..5]);
+        assert_eq!(bars[0], run(&[('█', 21), ('░', 27)]));
+        assert_eq!(bars[1], run(&[(' ', 10), ('·', 10), ('█', 22), ('▒', 6)]));
+        assert_eq!(bars[2], run(&[(' ', 10), ('·', 10), ('█', 11), ('×', 17)]));
+        assert_eq!(bars[3], run(&[(' ', 30), ('░', 18)]));
+        assert!(lines[0].contains("1970-01-01T00:00:00Z") && lines[0].ends_with("1970-01-01T00:00:04Z"));
+        assert_eq!(lines[5].trim(), "↑ now");
+        assert!(lines[6].contains("waits"));
+    }
+
+    #[test]
+    fn a_key_that_waits_is_drawn_up_to_its_beginning_and_on() {
+        let lives = [
+            life("a", KeyState::Active, 0, Some((0, Some(4114)))),
+            life("b", KeyState::PreActive, 2000, Some((4114, None))),
+        ];
+        let bars = bars(&plain(&lives, 2000)[1..3]);
+        assert!(bars[0].starts_with('█') && bars[0].contains("█▒") && bars[0].ends_with('░'), "{}", bars[0]);
+        assert!(
+            bars[1].starts_with("   ") && bars[1].contains("··▒") && bars[1].ends_with('▒'),
+            "{}",
+            bars[1]
+        );
     }
 
     #[test]

@@ -317,7 +317,7 @@ fn roll(tour: &mut Tour<'_>, group: &Group) -> Result<String> {
         duration::format(usual.activation_delay_ms),
         duration::format(usual.rotation_period_ms),
     ))?;
-    progress::wait(&tour.shell.terminal, "   waiting until the new key is active".to_owned(), wait_ms);
+    progress::wait(&tour.shell.terminal, "waiting until the new key is active".to_owned(), wait_ms);
     group.refresh()?;
     let protecting = group.view()?.protecting.map_err(dkm::Error::from)?;
     if protecting != new.key {

@@ -57,6 +57,28 @@ fn a_file_that_may_not_be_read_is_access_denied() {
 }
 
 #[test]
+fn an_account_without_privileges_has_all_of_it_too() {
+    // A hardened process of an ordinary account sees less of itself in /proc: files must appear all the same.
+    let world = World::empty();
+    if is_root() {
+        std::os::unix::fs::chown(world.at(""), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let run = |arguments: &[&str], stdin: &[u8]| {
+        world.dkm_with(arguments, stdin, |command| as_nobody(&world, command)).succeeded()
+    };
+    run(&["init"], b"");
+    run(&["group", "create", "mail"], b"");
+    run(&["protect", "-o", "blob"], b"x");
+    run(&["protect", "-o", "blob", "--force"], b"y");
+    run(&["unprotect", "blob", "-o", "out"], b"");
+    assert_eq!(run(&["unprotect", "blob", "--whole"], b"").text(), "y");
+    let hidden = std::fs::read_dir(world.at(""))
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'));
+    assert_eq!(hidden.count(), 0);
+}
+
+#[test]
 fn a_group_that_may_not_be_read_is_not_opened() {
     if !is_root() {
         // Changing to another account is root's privilege; who runs the tests owns the group.

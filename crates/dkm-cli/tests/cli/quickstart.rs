@@ -58,9 +58,12 @@ fn the_tour_in_json_with_a_file_of_ones_own_and_again() {
 /// Bars and waiting times depend on the machine's speed, lengths on the README.
 fn timeless(text: &str) -> String {
     let line = |line: &str| {
-        let bar = line.find(['█', '·', '░', '×']).filter(|_| line.starts_with('['));
+        let bar = line.find(['█', '·', '░', '×', '▒']).filter(|_| line.starts_with('['));
         if let Some(at) = bar {
             return format!("{}[bar]", &line[..at]);
+        }
+        if line.trim() == "↑ now" {
+            return "↑ now".to_owned();
         }
         if let Some(at) = line.find("It protects in ") {
             return format!("{}It protects in …", &line[..at]);
