@@ -2,6 +2,8 @@
 
 // What a helper of a test unwraps fails the test that called it.
 #![allow(clippy::unwrap_used)]
+// A test that is skipped says so.
+#![allow(clippy::print_stderr)]
 
 mod access;
 mod configuration;
