@@ -1,5 +1,6 @@
 //! NIST SP 800-108 (Rev. 1, §4.1) in counter mode with HMAC-SHA-256 and a 32-bit counter before the fixed input.
 
+use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hmac;
 use zeroize::Zeroizing;
 
@@ -27,6 +28,13 @@ pub(crate) fn prf(key: &hmac::Key, parts: &[&[u8]]) -> [u8; 32] {
     let mut out = [0u8; 32];
     out.copy_from_slice(context.sign().as_ref());
     out
+}
+
+/// [`prf`] of one part, without the copies that `prf` makes of the prepared state and of the output: they are felt
+/// where a call is short.
+#[inline]
+pub(crate) fn prf_to(key: &hmac::Key, input: &[u8], out: &mut [u8; 32]) -> Result<(), Unspecified> {
+    hmac::sign_to_buffer(key, input, out).map(|_| ())
 }
 
 /// Label, 00, context, length in bits: the fixed input of SP 800-108 §4.

@@ -15,6 +15,20 @@ impl Plaintext {
     pub fn zeroed(len: usize) -> Self {
         Self(vec![0; len])
     }
+
+    /// Makes it `len` bytes long, to be overwritten; what they are until then is not specified. Memory is taken only
+    /// if there is too little, and nothing of the former content stays in memory given up or beyond the new end.
+    pub fn resize(&mut self, len: usize) {
+        if len > self.0.capacity() {
+            // Memory that grows may move, and leave a copy behind; dropping the former one erases it.
+            *self = Self::zeroed(len);
+            return;
+        }
+        if let Some(beyond) = self.0.get_mut(len..) {
+            erase(beyond);
+        }
+        self.0.resize(len, 0);
+    }
 }
 
 impl From<Vec<u8>> for Plaintext {
@@ -51,16 +65,42 @@ impl fmt::Debug for Plaintext {
 
 impl Drop for Plaintext {
     fn drop(&mut self) {
-        zeroize::zeroize_bytes(&mut self.0);
-        // What a longer content left behind the present one.
         use zeroize::Zeroize as _;
-        self.0.spare_capacity_mut().zeroize();
+        erase(&mut self.0);
+        // What a longer content left behind the present one.
+        let spare = self.0.spare_capacity_mut();
+        if !spare.is_empty() {
+            spare.zeroize();
+        }
+    }
+}
+
+fn erase(bytes: &mut [u8]) {
+    // A masked store of no bytes to a vector's dangling address can cost a processor more than the erasing of 1 KiB.
+    if !bytes.is_empty() {
+        zeroize::zeroize_bytes(bytes);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plaintext_that_is_used_again_keeps_its_memory_and_nothing_beyond_its_end() {
+        let mut plaintext = Plaintext::from(vec![7; 100]);
+        let place = plaintext.as_ptr();
+        for len in [40, 0, 100, 99] {
+            plaintext.resize(len);
+            assert_eq!((plaintext.len(), plaintext.as_ptr()), (len, place));
+            // Had it not been erased, it would come back here.
+            plaintext.resize(100);
+            assert!(plaintext[len..].iter().all(|byte| *byte == 0), "{len}");
+            plaintext.fill(7);
+        }
+        plaintext.resize(101);
+        assert_eq!(*plaintext, [0; 101]);
+    }
 
     #[test]
     fn debug_shows_no_content() {

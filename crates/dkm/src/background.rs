@@ -27,7 +27,8 @@ impl Background {
     pub(crate) fn start(engine: &Arc<Engine>) -> Option<Self> {
         let stop = Arc::new(Stop::default());
         let (weak, own) = (Arc::downgrade(engine), stop.clone());
-        let thread = std::thread::Builder::new().name("dkm-refresh".to_owned()).spawn(move || run(&weak, &own));
+        let thread =
+            std::thread::Builder::new().name("dkm-refresh".to_owned()).spawn(move || run(&weak, &own));
         match thread {
             Ok(_) => Some(Self { stop }),
             Err(error) => {

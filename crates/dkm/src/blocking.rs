@@ -172,7 +172,8 @@ impl Client {
                 Err(error) => fault = Some(error),
             }
         }
-        Err(fault.map_or_else(|| Error::Internal("a repository without replicas".to_owned()), Error::Repository))
+        Err(fault
+            .map_or_else(|| Error::Internal("a repository without replicas".to_owned()), Error::Repository))
     }
 
     /// The group of this name or id, read.
@@ -331,6 +332,25 @@ impl Group {
         self.engine().unprotect(context, blob, self.overriding.as_ref())
     }
 
+    /// As [`Group::protect`], into memory that is there: `out` is overwritten, and grows only if it must. On an error
+    /// `out` is empty.
+    ///
+    /// # Errors
+    /// As [`Group::protect`].
+    pub fn protect_into(&self, context: &Context, plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        out.clear();
+        self.engine().protect_into(context, plaintext, out)
+    }
+
+    /// As [`Group::unprotect`], into memory that is there: what `out` held is erased, and it grows only if it must.
+    /// On an error `out` is empty.
+    ///
+    /// # Errors
+    /// As [`Group::unprotect`].
+    pub fn unprotect_into(&self, context: &Context, blob: &[u8], out: &mut Plaintext) -> Result<()> {
+        self.engine().unprotect_into(context, blob, out, self.overriding.as_ref())
+    }
+
     /// Protects everything that `reader` gives, chunks in parallel, in bounded memory.
     ///
     /// # Errors
@@ -384,7 +404,9 @@ impl Group {
     /// An empty reason, or one of more than 4 KiB.
     pub fn overriding(&self, reason: &str) -> Result<Self> {
         if reason.trim().is_empty() || reason.len() > 4096 {
-            return Err(Error::Invalid("an override needs a reason of 1 to 4096 bytes, which is recorded".to_owned()));
+            return Err(Error::Invalid(
+                "an override needs a reason of 1 to 4096 bytes, which is recorded".to_owned(),
+            ));
         }
         Ok(Self { shared: self.shared.clone(), overriding: Some(Override { reason: reason.to_owned() }) })
     }
@@ -405,7 +427,10 @@ impl Group {
     /// The group was not read, or this account was denied.
     pub fn view(&self) -> Result<View> {
         let mut view = self.engine().view()?;
-        view.access = self.engine().on_any_replica(|replica| Ok(replica.describe_access(self.id())?)).unwrap_or_default();
+        view.access = self
+            .engine()
+            .on_any_replica(|replica| Ok(replica.describe_access(self.id())?))
+            .unwrap_or_default();
         Ok(view)
     }
 
@@ -503,8 +528,12 @@ impl Engine {
             roster_genesis: None,
             description: new.description,
         });
-        let policy =
-            Record::Policy(PolicyRecord { version: 1, previous: Vec::new(), created_at_ms, policy: new.policy });
+        let policy = Record::Policy(PolicyRecord {
+            version: 1,
+            previous: Vec::new(),
+            created_at_ms,
+            policy: new.policy,
+        });
         for record in [group, policy] {
             self.put(&record, &record.slot(self.group, 0))?;
         }

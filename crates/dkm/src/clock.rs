@@ -39,7 +39,8 @@ impl Clock for SystemClock {
         let ahead = wall_ms().saturating_sub(monotonic);
         let known = self.ahead_ms.load(Ordering::Relaxed);
         // Written only when the wall clock was set forward, so that readers on many threads share the line.
-        let ahead = if ahead > known { self.ahead_ms.fetch_max(ahead, Ordering::Relaxed).max(ahead) } else { known };
+        let ahead =
+            if ahead > known { self.ahead_ms.fetch_max(ahead, Ordering::Relaxed).max(ahead) } else { known };
         Timestamp(monotonic.saturating_add(ahead))
     }
 }

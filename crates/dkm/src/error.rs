@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use dkm_core::KeyId;
+use dkm_core::archive::ArchiveError;
 use dkm_core::blob::BlobError;
 use dkm_core::context::ContextError;
 use dkm_core::member::{ProtectRefusal, UnprotectRefusal};
@@ -99,6 +100,9 @@ pub enum Error {
     /// A record could not be read.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// An archive could not be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// No group of this name or id.
     #[error("there is no group {group} in {repository}, or this account may not see it")]
     NoGroup {
@@ -211,7 +215,7 @@ impl Error {
             }
             Self::NoGroup { .. } | Self::NoKey { .. } => ErrorKind::NotFound,
             Self::NoRight { .. } => ErrorKind::Denied,
-            Self::Record(_) => ErrorKind::Corrupt,
+            Self::Record(_) | Self::Archive(_) => ErrorKind::Corrupt,
             Self::Io { source, .. } => io_kind(source),
             Self::Journal { .. } => ErrorKind::Unavailable,
             Self::Internal(_) => ErrorKind::Internal,

@@ -84,10 +84,15 @@ mod tests {
         for text in ["dir:/var/lib/dkm", "dir:relative/path", "dir:/a?root-keys=/b"] {
             assert_eq!(text.parse::<Location>().unwrap().to_string(), text);
         }
-        for text in ["", "/var/lib/dkm", "dir:", "dir:?root-keys=/b", "dir:/a?x=y", "dir:/a?root-keys=", "ad://x"] {
+        for text in
+            ["", "/var/lib/dkm", "dir:", "dir:?root-keys=/b", "dir:/a?x=y", "dir:/a?root-keys=", "ad://x"]
+        {
             let error = text.parse::<Location>().unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::Usage);
-            assert!(error.to_string().contains("dir:/path") || error.to_string().contains("root-keys"), "{error}");
+            assert!(
+                error.to_string().contains("dir:/path") || error.to_string().contains("root-keys"),
+                "{error}"
+            );
         }
     }
 }

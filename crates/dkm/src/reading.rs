@@ -88,6 +88,10 @@ pub(crate) fn read_group(
                 Ok(stored) => stored,
                 // Shredded between list and get.
                 Err(RepositoryError::NotFound { .. }) => continue,
+                Err(RepositoryError::Unreadable { why, .. }) => {
+                    reading.unread.push(Unread { room, name: at.1.name, why });
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             match open_record(repository, group, room, &at.1, &stored, roots) {

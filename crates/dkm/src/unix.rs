@@ -1,43 +1,38 @@
 //! Small things of the operating system that the standard library does not have.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// The number of a Unix group, given by name or number.
-///
-/// Reads `/etc/group` only: a group that another service knows (LDAP, sssd) is given by its number.
-///
-/// # Errors
-/// [`io::ErrorKind::NotFound`] for a name that is not there; whatever reading the file gives.
-pub(crate) fn group_id(name: &str) -> io::Result<u32> {
-    if let Ok(number) = name.parse() {
-        return Ok(number);
-    }
-    group_id_in(&fs::read_to_string("/etc/group")?, name).ok_or_else(|| {
-        let why =
-            format!("no Unix group {name:?} in /etc/group; a group known elsewhere is given by its number");
-        io::Error::new(io::ErrorKind::NotFound, why)
-    })
-}
-
-/// Lines are `name:password:number:members`.
-fn group_id_in(text: &str, name: &str) -> Option<u32> {
-    text.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next()? == name).then(|| fields.nth(1)?.parse().ok()).flatten()
-    })
-}
+use rustix::fs::OFlags;
 
 /// Makes what was created, renamed or removed in a folder durable.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Opens a regular file for reading, and nothing else: no link, no pipe that would never answer.
+pub(crate) fn open_file(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
+    let file = opened.map_err(|error| match error.raw_os_error() {
+        Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => {
+            io::Error::new(ErrorKind::InvalidInput, "it is a symbolic link, which is not followed")
+        }
+        _ => error,
+    })?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"))
+    }
+}
+
 /// Removes a file; one that is gone already is success.
 pub(crate) fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
@@ -59,25 +54,6 @@ pub(crate) fn temporary_name(prefix: &str) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn groups_are_found_by_name_and_number() {
-        assert_eq!(group_id("4711").unwrap(), 4711);
-        assert_eq!(group_id("root").unwrap(), 0);
-        let error = group_id("no-such-group-here").unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::NotFound);
-        assert!(error.to_string().contains("by its number"));
-    }
-
-    #[test]
-    fn only_whole_names_of_whole_lines_count() {
-        let text = "mail:x:8:a,b\nmailers:x:9:\nbad:x:seven:\nshort\n";
-        assert_eq!(group_id_in(text, "mail"), Some(8));
-        assert_eq!(group_id_in(text, "mailers"), Some(9));
-        for name in ["mai", "a", "bad", "short", "", "x"] {
-            assert_eq!(group_id_in(text, name), None, "{name}");
-        }
-    }
 
     #[test]
     fn temporary_names_differ() {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use aws_lc_rs::hmac;
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 use super::{BlobError, COMMITMENT_LEN, HEADER_LEN, Header};
 use crate::context::Context;
@@ -64,14 +64,17 @@ impl BlobKey {
         input[7..7 + HEADER_LEN].copy_from_slice(header_bytes);
         input[7 + HEADER_LEN..39 + HEADER_LEN].copy_from_slice(context.hash().as_bytes());
         input[39 + HEADER_LEN..].copy_from_slice(&512u32.to_be_bytes());
+        let mut key = Zeroizing::new([0u8; 32]);
+        let mut commitment = [0u8; COMMITMENT_LEN];
         input[3] = 1;
-        let mut key = kdf::prf(&self.hmac, &[&input]);
+        let first = kdf::prf_to(&self.hmac, &input, &mut key);
         input[3] = 2;
-        let commitment = kdf::prf(&self.hmac, &[&input]);
-        let aead = Cipher::new(header.suite(), &key);
-        key.zeroize();
-        // All suites take 32-byte keys, which is what is derived.
-        let aead = aead.map_err(|_| BlobError::UnknownSuite { suite: header.suite().number() })?;
+        let second = kdf::prf_to(&self.hmac, &input, &mut commitment);
+        // An HMAC always has room for its output, and all suites take 32-byte keys, which is what is derived.
+        let aead = first
+            .and(second)
+            .and_then(|()| Cipher::new(header.suite(), &key))
+            .map_err(|_| BlobError::UnknownSuite { suite: header.suite().number() })?;
         Ok((aead, commitment))
     }
 }

@@ -68,10 +68,17 @@ impl ChunkCipher {
     /// # Errors
     /// Any fault of the header; another group or key than the header's; a commitment that does not fit key and context.
     pub fn opening(key: &BlobKey, context: &Context, prefix: &[u8]) -> Result<Self, BlobError> {
-        let header = Header::parse(prefix)?;
-        let prefix: [u8; PREFIX_LEN] =
-            prefix.get(..PREFIX_LEN).and_then(|p| p.try_into().ok()).ok_or(BlobError::Truncated)?;
-        let (aead, commitment) = key.derive(&header, &prefix[..HEADER_LEN], context)?;
+        Self::opening_parsed(key, &Header::parse(prefix)?, context, prefix)
+    }
+
+    fn opening_parsed(
+        key: &BlobKey,
+        header: &Header,
+        context: &Context,
+        prefix: &[u8],
+    ) -> Result<Self, BlobError> {
+        let prefix: [u8; PREFIX_LEN] = *prefix.first_chunk().ok_or(BlobError::Truncated)?;
+        let (aead, commitment) = key.derive(header, &prefix[..HEADER_LEN], context)?;
         aws_lc_rs::constant_time::verify_slices_are_equal(&commitment, &prefix[HEADER_LEN..])
             .map_err(|_| BlobError::WrongContext)?;
         Ok(Self { prefix, chunk_size: header.chunk_len(), aead })
@@ -115,9 +122,7 @@ impl ChunkCipher {
         if tag.len() != TAG_LEN {
             return Err(BlobError::Truncated);
         }
-        self.aead
-            .seal_to(nonce(index, last), &[], plain, ciphertext, tag)
-            .map_err(|_| BlobError::TooLarge)
+        self.aead.seal_to(nonce(index, last), &[], plain, ciphertext, tag).map_err(|_| BlobError::TooLarge)
     }
 
     /// Decrypts chunk `index` from `sealed` (ciphertext and tag) into `out`, which must be just as long as the
@@ -169,22 +174,28 @@ pub fn seal(
     context: &Context,
     plaintext: &[u8],
 ) -> Result<Vec<u8>, BlobError> {
-    let cipher = ChunkCipher::sealing(key, header, context)?;
-    let layout = Layout::of_plaintext(to_u64(plaintext.len()), cipher.chunk_size)?;
-    let mut out = Vec::with_capacity(usize::try_from(layout.blob_len()).map_err(|_| BlobError::TooLarge)?);
-    out.extend_from_slice(&cipher.prefix);
-    let last = layout.chunks() - 1;
-    // An empty plaintext is one empty chunk; `chunks` yields none for it.
-    let empty: [&[u8]; 1] = [&[]];
-    let chunks =
-        plaintext.chunks(cipher.chunk_size).chain(empty.into_iter().take(usize::from(plaintext.is_empty())));
-    for (index, chunk) in (0u64..).zip(chunks) {
-        let start = out.len();
-        out.extend_from_slice(chunk);
-        let tag = cipher.seal_chunk(index, index == last, &mut out[start..])?;
-        out.extend_from_slice(&tag);
-    }
+    let mut out = Vec::new();
+    seal_into(key, header, context, plaintext, &mut out)?;
     Ok(out)
+}
+
+/// As [`seal`], into memory that is there: `out` is overwritten, and grows only if the blob does not fit into it.
+///
+/// # Errors
+/// As [`seal`]; then `out` is empty.
+pub fn seal_into(
+    key: &BlobKey,
+    header: &Header,
+    context: &Context,
+    plaintext: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), BlobError> {
+    let result =
+        ChunkCipher::sealing(key, header, context).and_then(|cipher| cipher.seal_all(plaintext, out));
+    if result.is_err() {
+        out.clear();
+    }
+    result
 }
 
 /// Opens a whole blob. Nothing is returned unless every byte is authentic.
@@ -192,20 +203,71 @@ pub fn seal(
 /// # Errors
 /// [`BlobError`] says what is wrong; lengths and header are checked before any work with the key.
 pub fn open(key: &BlobKey, context: &Context, blob: &[u8]) -> Result<Plaintext, BlobError> {
-    let header = Header::parse(blob)?;
-    let layout = Layout::of_blob(to_u64(blob.len()), header.chunk_len())?;
-    let cipher = ChunkCipher::opening(key, context, blob)?;
-    let len = usize::try_from(layout.plaintext_len()).map_err(|_| BlobError::TooLarge)?;
-    let mut out = Plaintext::zeroed(len);
-    let sealed = blob[PREFIX_LEN..].chunks(cipher.chunk_size + TAG_LEN);
-    let mut rest = &mut *out;
-    let last = layout.chunks() - 1;
-    for (index, chunk) in (0u64..).zip(sealed) {
-        let (here, after) = rest.split_at_mut(chunk.len().saturating_sub(TAG_LEN));
-        cipher.open_chunk(index, index == last, chunk, here)?;
-        rest = after;
-    }
+    let mut out = Plaintext::default();
+    open_into(key, context, blob, &mut out)?;
     Ok(out)
+}
+
+/// As [`open`], into memory that is there: `out` is overwritten, and grows only if the plaintext does not fit into it.
+///
+/// # Errors
+/// As [`open`]; then `out` is empty, and nothing of what was in it stays in memory.
+pub fn open_into(
+    key: &BlobKey,
+    context: &Context,
+    blob: &[u8],
+    out: &mut Plaintext,
+) -> Result<(), BlobError> {
+    let result = Header::parse(blob).and_then(|header| {
+        let layout = Layout::of_blob(to_u64(blob.len()), header.chunk_len())?;
+        ChunkCipher::opening_parsed(key, &header, context, blob)?.open_all(layout, &blob[PREFIX_LEN..], out)
+    });
+    if result.is_err() {
+        out.resize(0);
+    }
+    result
+}
+
+impl ChunkCipher {
+    fn seal_all(&self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), BlobError> {
+        let layout = Layout::of_plaintext(to_u64(plaintext.len()), self.chunk_size)?;
+        let len = usize::try_from(layout.blob_len()).map_err(|_| BlobError::TooLarge)?;
+        // What is there already need not be cleared first: all of it is overwritten.
+        out.truncate(len);
+        out.reserve_exact(len - out.len());
+        grow(out, PREFIX_LEN).copy_from_slice(&self.prefix);
+        let last = layout.chunks() - 1;
+        let (mut rest, mut from) = (plaintext, PREFIX_LEN);
+        for index in 0..=last {
+            let (chunk, behind) = rest.split_at(rest.len().min(self.chunk_size));
+            rest = behind;
+            let to = from + chunk.len() + TAG_LEN;
+            // Made chunk by chunk, memory is still in the processor's cache when it is overwritten.
+            self.seal_chunk_to(index, index == last, chunk, &mut grow(out, to)[from..])?;
+            from = to;
+        }
+        Ok(())
+    }
+
+    fn open_all(&self, layout: Layout, sealed: &[u8], out: &mut Plaintext) -> Result<(), BlobError> {
+        out.resize(usize::try_from(layout.plaintext_len()).map_err(|_| BlobError::TooLarge)?);
+        let mut rest = &mut **out;
+        let last = layout.chunks() - 1;
+        for (index, chunk) in (0u64..).zip(sealed.chunks(self.chunk_size + TAG_LEN)) {
+            let (here, behind) = rest.split_at_mut(chunk.len().saturating_sub(TAG_LEN));
+            self.open_chunk(index, index == last, chunk, here)?;
+            rest = behind;
+        }
+        Ok(())
+    }
+}
+
+/// The first `len` bytes, made if there are fewer.
+fn grow(out: &mut Vec<u8>, len: usize) -> &mut [u8] {
+    if out.len() < len {
+        out.resize(len, 0);
+    }
+    &mut out[..len]
 }
 
 fn to_u64(len: usize) -> u64 {

@@ -120,6 +120,50 @@ fn a_chunk_sealed_elsewhere_is_the_chunk_sealed_in_place() {
 }
 
 #[test]
+fn memory_that_is_used_again_changes_nothing_but_where_the_result_lies() {
+    let (mut blob, mut plain) = (Vec::new(), Plaintext::default());
+    let mut lengths = LENGTHS.to_vec();
+    lengths.extend(LENGTHS.iter().rev());
+    // From here on there is room for the longest.
+    let mut places = None;
+    for len in lengths {
+        let text = text(len);
+        let expected = seal(&key(), &header(Suite::Aes256Gcm), &context(), &text).unwrap();
+        assert_eq!(expected.capacity(), expected.len(), "one allocation of the blob's length");
+        seal_into(&key(), &header(Suite::Aes256Gcm), &context(), &text, &mut blob).unwrap();
+        assert_eq!(blob, expected, "{len}");
+        open_into(&key(), &context(), &blob, &mut plain).unwrap();
+        assert_eq!(*plain, text, "{len}");
+        let now = (blob.as_ptr(), plain.as_ptr());
+        if len == 12_289 || places.is_some() {
+            assert_eq!(*places.get_or_insert(now), now, "{len}");
+        }
+    }
+}
+
+#[test]
+fn after_an_error_nothing_of_the_former_content_is_taken_for_the_result() {
+    let good = seal(&key(), &header(Suite::Aes256Gcm), &context(), &text(9000)).unwrap();
+    let damaged = |at: usize| {
+        let mut blob = good.clone();
+        blob[at] ^= 1;
+        blob
+    };
+    for wrong in [damaged(0), damaged(50), damaged(HEADER_LEN), damaged(good.len() - 1), Vec::new()] {
+        let mut plain = Plaintext::from(vec![7; 10_000]);
+        assert!(open_into(&key(), &context(), &wrong, &mut plain).is_err());
+        assert!(plain.is_empty());
+        // Neither what was there nor the chunks before the damaged one come back.
+        plain.resize(10_000);
+        assert!(plain.iter().all(|byte| *byte == 0));
+    }
+    let other = BlobKey::new(GROUP, Family::Native, &[8; 32]);
+    let mut blob = good;
+    assert!(seal_into(&other, &header(Suite::Aes256Gcm), &context(), b"x", &mut blob).is_err());
+    assert!(blob.is_empty());
+}
+
+#[test]
 fn no_chunk_lies_beyond_the_longest_blob() {
     let cipher = ChunkCipher::sealing(&key(), &header(Suite::Aes256Gcm), &context()).unwrap();
     // So many whole chunks, with their tags and the prefix, are just within the limit.

@@ -42,8 +42,12 @@ pub struct Reading {
 #[derive(Debug, Clone, Default)]
 struct ReplicaView {
     seen: BTreeMap<(Room, SlotName), BTreeSet<Digest>>,
+    /// Records of keys whose access control is not the template's on this replica.
+    loose: BTreeSet<RecordAt>,
     clock_off_ms: Option<u64>,
 }
+
+type RecordAt = (Room, SlotName, Digest);
 
 /// How a key of a blob may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,9 +67,10 @@ pub struct Member {
     safeguards: Safeguards,
     noticed: Option<Timestamp>,
     replicas: BTreeMap<ReplicaId, ReplicaView>,
-    union: BTreeMap<(Room, SlotName, Digest), std::sync::Arc<Observed>>,
+    union: BTreeMap<RecordAt, std::sync::Arc<Observed>>,
     read_from: BTreeMap<KeyId, BTreeSet<ReplicaId>>,
-    doubted: BTreeSet<KeyId>,
+    /// Records of keys that a replica had and has not any more as they were; a key with any does not protect.
+    missing: BTreeMap<KeyId, BTreeSet<(ReplicaId, Room, SlotName, Digest)>>,
     denied: bool,
     last_contact: Option<Timestamp>,
     now: Timestamp,
@@ -92,7 +97,7 @@ impl Member {
             replicas: BTreeMap::new(),
             union: BTreeMap::new(),
             read_from: BTreeMap::new(),
-            doubted: BTreeSet::new(),
+            missing: BTreeMap::new(),
             denied: false,
             last_contact: None,
             now: Timestamp(0),
@@ -133,26 +138,35 @@ impl Member {
             .iter()
             .filter(|(at, digests)| present.get(at).is_none_or(|p| !p.is_superset(digests)))
             .collect();
-        let mut doubted = Vec::new();
+        let mut missing = Vec::new();
         for ((room, name), digests) in gone {
-            let changed = present.contains_key(&(*room, name.clone()));
+            let slot_taken = present.get(&(*room, name.clone()));
             for digest in digests {
+                if slot_taken.is_some_and(|there| there.contains(digest)) {
+                    continue;
+                }
                 let Some(known) = self.union.get(&(*room, name.clone(), *digest)) else { continue };
+                let alarm = Alarm {
+                    replica: reading.replica,
+                    room: *room,
+                    name: name.clone(),
+                    changed: slot_taken.is_some(),
+                };
                 if let Record::Key(key) = &known.record {
-                    doubted.push((
-                        key.id,
-                        Alarm { replica: reading.replica, room: *room, name: name.clone(), changed },
-                    ));
+                    missing.push((key.id, *digest, alarm));
                 } else {
-                    self.alarms.insert(Alarm {
-                        replica: reading.replica,
-                        room: *room,
-                        name: name.clone(),
-                        changed,
-                    });
+                    self.alarms.insert(alarm);
                 }
             }
         }
+        // What is there again as it was is believed again.
+        for records in self.missing.values_mut() {
+            records.retain(|(replica, room, name, digest)| {
+                *replica != reading.replica
+                    || present.get(&(*room, name.clone())).is_none_or(|there| !there.contains(digest))
+            });
+        }
+        self.missing.retain(|_, records| !records.is_empty());
         view.clock_off_ms = reading.clock.map(|theirs| theirs.distance(now));
         for seen in &reading.present {
             if let Record::Key(key) = &seen.record
@@ -160,38 +174,45 @@ impl Member {
             {
                 self.read_from.entry(key.id).or_default().insert(reading.replica);
             }
-            self.union.entry((seen.room, seen.name.clone(), seen.digest)).or_insert_with(|| seen.clone());
+            let known =
+                self.union.entry((seen.room, seen.name.clone(), seen.digest)).or_insert_with(|| seen.clone());
+            // A key that did not open before: its root key has come back.
+            if seen.verified && !known.verified {
+                std::sync::Arc::make_mut(known).verified = true;
+            }
         }
         view.seen = present;
+        self.take_access(reading);
         self.rederive();
-        for (key, alarm) in doubted {
+        for (key, digest, alarm) in missing {
             // A destroyed key's material is meant to go.
-            if self.ring.key(key).is_none_or(|k| k.status.destroyed.is_none()) {
-                self.doubted.insert(key);
+            if !self.ring.is_destroyed(key) {
+                let record = (alarm.replica, alarm.room, alarm.name.clone(), digest);
+                self.missing.entry(key).or_default().insert(record);
                 self.alarms.insert(alarm);
             }
         }
-        // A key that is whole again on every replica that was read is believed again.
-        let healed: Vec<KeyId> = self.doubted.iter().copied().filter(|key| self.is_whole(*key)).collect();
-        for key in healed {
-            self.doubted.remove(&key);
-        }
     }
 
-    fn is_whole(&self, key: KeyId) -> bool {
-        let records: Vec<_> = self
-            .union
+    /// The access control of a key's record can change after it was read: it is the template's only if it is on every
+    /// replica. A control record keeps the first word: what ends a key must not lose its force that way.
+    fn take_access(&mut self, reading: &Reading) {
+        let loose: BTreeSet<RecordAt> = reading
+            .present
             .iter()
-            .filter(|(_, seen)| matches!(&seen.record, Record::Key(k) if k.id == key))
-            .map(|((room, name, digest), _)| (*room, name.clone(), *digest))
+            .filter(|seen| matches!(seen.record, Record::Key(_)) && !seen.attested.template_ok)
+            .map(|seen| (seen.room, seen.name.clone(), seen.digest))
             .collect();
-        self.replicas.iter().filter(|(id, _)| self.read_from.get(&key).is_some_and(|r| r.contains(id))).all(
-            |(_, view)| {
-                records.iter().any(|(room, name, digest)| {
-                    view.seen.get(&(*room, name.clone())).is_some_and(|d| d.len() == 1 && d.contains(digest))
-                })
-            },
-        )
+        let Some(view) = self.replicas.get_mut(&reading.replica) else { return };
+        let before = std::mem::replace(&mut view.loose, loose.clone());
+        for at in before.union(&loose) {
+            let template_ok = !self.replicas.values().any(|view| view.loose.contains(at));
+            if let Some(known) = self.union.get_mut(at)
+                && known.attested.template_ok != template_ok
+            {
+                std::sync::Arc::make_mut(known).attested.template_ok = template_ok;
+            }
+        }
     }
 
     /// Takes a key that this client has just put: with read-back switched off, that alone would make it usable.
@@ -213,7 +234,7 @@ impl Member {
         self.union.clear();
         self.read_from.clear();
         self.replicas.clear();
-        self.doubted.clear();
+        self.missing.clear();
         self.ring = Ring::default();
     }
 
@@ -283,7 +304,7 @@ impl Member {
 
     fn is_usable(&self, key: &RingKey) -> bool {
         let needed = self.ring.policy().map_or(usize::MAX, |p| p.replicas_needed(self.replicas_known));
-        key.verified && !self.doubted.contains(&key.id()) && self.read_from(key.id()) >= needed
+        key.verified && !self.missing.contains_key(&key.id()) && self.read_from(key.id()) >= needed
     }
 
     /// The key to protect with at `clock`.
@@ -329,7 +350,7 @@ impl Member {
                 key: key.id(),
                 read_from: self.read_from(key.id()),
                 needed: policy.replicas_needed(self.replicas_known),
-                doubted: self.doubted.contains(&key.id()),
+                doubted: self.missing.contains_key(&key.id()),
             },
             None => ProtectRefusal::NoKey,
         })

@@ -43,15 +43,22 @@ impl PolicyChain {
         records: impl IntoIterator<Item = (Digest, &'a PolicyRecord, &'a Attestation)>,
     ) -> Self {
         let mut order: Vec<_> = records.into_iter().collect();
-        order.sort_unstable_by_key(|(digest, record, _)| (record.version, *digest));
+        order.sort_by_key(|(digest, record, attested)| {
+            (record.version, *digest, attested.created, &attested.creator, !attested.template_ok)
+        });
         let mut counted: BTreeMap<Digest, PolicyVersion> = BTreeMap::new();
         let mut followed: BTreeSet<Digest> = BTreeSet::new();
-        let mut ignored = Vec::new();
+        let mut ignored = BTreeMap::new();
         for (digest, record, attested) in order {
-            if let Err(why) = judge(&counted, record, attested) {
-                ignored.push((digest, why));
+            if counted.contains_key(&digest) {
                 continue;
             }
+            if let Err(why) = judge(&counted, record, attested) {
+                ignored.insert(digest, why);
+                continue;
+            }
+            // A record that is there twice counts if it counts by either word of the repository.
+            ignored.remove(&digest);
             followed.extend(&record.previous);
             counted.insert(
                 digest,
@@ -72,7 +79,7 @@ impl PolicyChain {
             .map(Policy::settled);
         let mut versions: Vec<PolicyVersion> = counted.into_values().collect();
         versions.sort_by_key(|v| (v.version, v.created, v.digest));
-        Self { versions, heads, effective, ignored }
+        Self { versions, heads, effective, ignored: ignored.into_iter().collect() }
     }
 
     /// The policy in force; none while no first version has been read.

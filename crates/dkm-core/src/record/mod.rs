@@ -158,8 +158,10 @@ impl Record {
         }
         let kind = d.u64().map_err(bad)?;
         let group = GroupId::decode(&mut d, &mut ()).map_err(bad)?;
-        if d.datatype().map_err(bad)? != Type::Map {
-            return Err(RecordError::Malformed("the body is not a map".to_owned()));
+        match d.datatype().map_err(bad)? {
+            Type::Map => {}
+            Type::MapIndef => return Err(RecordError::NotCanonical),
+            _ => return Err(RecordError::Malformed("the body is not a map".to_owned())),
         }
         let record = match kind {
             1 => d.decode().map(Self::Group),

@@ -10,7 +10,7 @@ use std::fmt;
 
 pub use trust::Distrust;
 
-use crate::id::{Digest, KeyId};
+use crate::id::{Digest, GroupId, KeyId};
 use crate::policy::{Policy, PolicyChain};
 use crate::record::{ExposedRecord, Family, KeyRecord, Origin, Record};
 use crate::safeguards::Safeguards;
@@ -199,9 +199,10 @@ impl RingKey {
             && self.status.suspensions.is_empty()
     }
 
-    /// Rank for protection: later activation wins; creation time and id decide between conflict twins.
-    pub(crate) fn rank(&self) -> (Timestamp, Timestamp, KeyId) {
-        (self.activation(), self.attested.created, self.id())
+    /// Rank for protection: later activation wins; creation time and id decide between conflict twins. A successor made
+    /// within the same tick of the clock as the first key still comes after it.
+    pub(crate) fn rank(&self) -> (Timestamp, Timestamp, bool, KeyId) {
+        (self.activation(), self.attested.created, self.record.predecessor.is_some(), self.id())
     }
 }
 
@@ -285,6 +286,9 @@ pub struct Ring {
     pub findings: Vec<Finding>,
     destroyed: BTreeSet<KeyId>,
     index: BTreeMap<KeyId, usize>,
+    /// By predecessor, the attempt after the highest that is taken: by any record, even if a copy of its key counts in
+    /// its place.
+    free_attempts: BTreeMap<Option<KeyId>, u32>,
 }
 
 impl Ring {
@@ -295,7 +299,14 @@ impl Ring {
         now: Timestamp,
         safeguards: Safeguards,
     ) -> Self {
+        let mut observed: Vec<&Observed> = observed.into_iter().collect();
+        // In one order, whatever the order of reading: where two records are worth the same, one and the same wins.
+        observed.sort_by_key(|seen| {
+            let attested = &seen.attested;
+            (seen.room, &seen.name, seen.digest, attested.created, &attested.creator, !attested.template_ok)
+        });
         let mut ring = Self::default();
+        let mut group_name = None;
         let mut policies = Vec::new();
         let mut statuses = Vec::new();
         let mut keys: BTreeMap<KeyId, RingKey> = BTreeMap::new();
@@ -309,7 +320,13 @@ impl Ring {
                 continue;
             }
             match &seen.record {
-                Record::Group(group) => ring.name = Some(group.name.clone()),
+                Record::Group(group) => {
+                    // There is one slot for it; a record that somebody put elsewhere does not rename the group.
+                    let worth = (seen.name != seen.record.slot(GroupId::default(), 0), seen.attested.created);
+                    if group_name.as_ref().is_none_or(|(best, _)| worth < *best) {
+                        group_name = Some((worth, group.name.clone()));
+                    }
+                }
                 Record::Policy(policy) => policies.push((seen.digest, policy, &seen.attested)),
                 Record::Roster(_) => {}
                 Record::Status(status) => statuses.push((seen, status)),
@@ -318,10 +335,19 @@ impl Ring {
                     if slots.insert(&seen.name, key.id).is_some_and(|other| other != key.id) {
                         ring.findings.push(Finding::ConflictTwins { name: seen.name.clone() });
                     }
+                    if key.origin == Origin::Rolled {
+                        let free = ring.free_attempts.entry(key.predecessor).or_default();
+                        *free = key.attempt.saturating_add(1).max(*free);
+                    }
                     keep_better(&mut keys, seen, key);
                 }
             }
         }
+        ring.name = group_name.map(|(_, name)| name);
+        ring.exposures.sort_by(|a, b| {
+            (a.from_ms, a.until_ms, &a.who, &a.grant).cmp(&(b.from_ms, b.until_ms, &b.who, &b.grant))
+        });
+        ring.exposures.dedup();
         ring.policies = PolicyChain::resolve(policies);
         if ring.policies.heads().len() > 1 {
             ring.findings.push(Finding::PolicySiblings { count: ring.policies.heads().len() });
@@ -411,11 +437,7 @@ impl Ring {
     /// The first free attempt at the slot after `predecessor`.
     #[must_use]
     pub fn free_attempt(&self, predecessor: Option<KeyId>) -> u32 {
-        let taken = self
-            .keys
-            .iter()
-            .filter(|k| k.record.predecessor == predecessor && k.record.origin == Origin::Rolled);
-        taken.map(|k| k.record.attempt.saturating_add(1)).max().unwrap_or(0)
+        self.free_attempts.get(&predecessor).copied().unwrap_or(0)
     }
 
     fn ignore(&mut self, seen: &Observed, why: String) {

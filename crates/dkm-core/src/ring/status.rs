@@ -109,6 +109,9 @@ fn summarize(summary: &mut StatusSummary, statuses: &[(&Observed, &StatusRecord)
             Change::Destroyed => earliest(&mut summary.destroyed),
         }
     }
-    summary.heads.sort_unstable();
-    summary.suspensions.sort_unstable();
+    // The same status can lie in several slots.
+    for digests in [&mut summary.heads, &mut summary.suspensions] {
+        digests.sort_unstable();
+        digests.dedup();
+    }
 }

@@ -61,7 +61,7 @@ pub(super) struct History<'a> {
 
 /// Judges all keys, oldest first: an exception for a short delay depends on what protected when the key was made.
 pub(super) fn judge(keys: &mut [RingKey], history: &History<'_>, now: Timestamp, safeguards: Safeguards) {
-    keys.sort_by_key(|k| (k.attested.created, k.id()));
+    keys.sort_by_key(|k| (k.attested.created, k.record.predecessor.is_some(), k.id()));
     let first = keys.iter().find(|k| k.verified && is_first(k)).map(|k| k.attested.created);
     // Looking back through all earlier keys for each would take minutes for a ring of full length.
     let mut ends: BTreeMap<KeyId, Timestamp> = BTreeMap::new();
@@ -136,7 +136,11 @@ fn is_excepted(key: &RingKey, before: &[RingKey], first: Option<Timestamp>, hist
         let policy = history.policy;
         let twin_bound = policy.replication_bound_ms.saturating_add(policy.creation_margin_ms());
         // After a successor was made nothing is first any more, even if the true first key is erased by now.
-        let succeeded = before.iter().any(|k| k.distrust.is_none() && !is_first(k));
+        // Two replicas' clocks may differ by twice the skew: a successor may seem to be as old as what it succeeds.
+        let skew_ms = policy.clock_skew_ms.saturating_mul(2);
+        let succeeded = before
+            .iter()
+            .any(|k| k.distrust.is_none() && !is_first(k) && k.attested.created.plus(skew_ms) < created);
         return !succeeded && first.is_some_and(|first| created <= first.plus(twin_bound));
     }
     let exposed =

@@ -45,7 +45,8 @@ pub enum Reprotected {
 impl Engine {
     fn header(&self, protecting: &Protecting) -> Result<Header> {
         let mut salt = [0u8; 32];
-        aws_lc_rs::rand::fill(&mut salt).map_err(|_| Error::Internal("the system gives no randomness".to_owned()))?;
+        aws_lc_rs::rand::fill(&mut salt)
+            .map_err(|_| Error::Internal("the system gives no randomness".to_owned()))?;
         Ok(Header::new(protecting.suite, self.group, protecting.id, salt, protecting.chunk_size)?)
     }
 
@@ -55,6 +56,31 @@ impl Engine {
         let protecting = snapshot.protecting.as_ref().map_err(Clone::clone)?;
         let header = self.header(protecting)?;
         Ok(dkm_core::blob::seal(protecting.key.ready(self.group), &header, context, plaintext)?)
+    }
+
+    /// A new blob in memory that is there.
+    pub(crate) fn protect_into(&self, context: &Context, plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        let snapshot = self.current(self.parts.clock.now());
+        let protecting = snapshot.protecting.as_ref().map_err(Clone::clone)?;
+        let header = self.header(protecting)?;
+        Ok(dkm_core::blob::seal_into(protecting.key.ready(self.group), &header, context, plaintext, out)?)
+    }
+
+    /// The plaintext of a blob in memory that is there.
+    pub(crate) fn unprotect_into(
+        &self,
+        context: &Context,
+        blob: &[u8],
+        out: &mut Plaintext,
+        overriding: Option<&Override>,
+    ) -> Result<()> {
+        let opened = self
+            .key_for(blob, overriding)
+            .and_then(|key| Ok(dkm_core::blob::open_into(key.ready(self.group), context, blob, out)?));
+        if opened.is_err() {
+            *out = Plaintext::default();
+        }
+        opened
     }
 
     /// A new blob on a writer.
@@ -142,7 +168,11 @@ impl Engine {
     fn key_for(&self, blob: &[u8], overriding: Option<&Override>) -> Result<Arc<CachedKey>> {
         let header = Header::parse(blob)?;
         if header.group() != self.group {
-            return Err(dkm_core::blob::BlobError::WrongGroup { found: header.group(), expected: self.group }.into());
+            return Err(dkm_core::blob::BlobError::WrongGroup {
+                found: header.group(),
+                expected: self.group,
+            }
+            .into());
         }
         let snapshot = self.current(self.parts.clock.now());
         if let Some(refusal) = &snapshot.closed {
@@ -190,7 +220,9 @@ impl Engine {
                     return Err(UnprotectRefusal::Compromised { key: id }.into());
                 };
                 let blob = blob.first_chunk::<PREFIX_LEN>().map(blob_id);
-                self.record(EventKind::OverrideUsed, Some(id), Some(&leave.reason), |event| event.blob = blob)?;
+                self.record(EventKind::OverrideUsed, Some(id), Some(&leave.reason), |event| {
+                    event.blob = blob
+                })?;
                 Ok(key.clone())
             }
             Some(Use::Refused(refusal)) => Err(refusal.clone().into()),
@@ -198,24 +230,37 @@ impl Engine {
         }
     }
 
+    /// Whether a call would find what it needs in memory: to protect, or to open this blob.
+    pub(crate) fn is_at_hand(&self, blob: Option<&[u8]>) -> bool {
+        let snapshot = self.snapshot.load();
+        let fresh = self.parts.clock.now() < snapshot.until;
+        let known = blob.is_none_or(|blob| {
+            Header::parse(blob).map_or(true, |header| {
+                matches!(snapshot.keys.get(&header.key()), Some(Use::Open(_) | Use::Refused(_)))
+            })
+        });
+        fresh && known
+    }
+
     /// Reads the repository because of an unknown key id, unless that was just done for it or for too many others.
     #[cold]
     fn look_for(&self, key: KeyId) -> Result<()> {
         let now = self.parts.clock.now();
-        if self.state().unknown.ask(key, now) == Lookup::Known {
-            return Err(UnprotectRefusal::UnknownKey { key }.into());
+        // In a statement of its own: the state must not be locked while another thread's reading is waited for.
+        let lookup = self.state().unknown.ask(key, now);
+        match lookup {
+            Lookup::InVain => return Err(UnprotectRefusal::UnknownKey { key }.into()),
+            Lookup::Wait if self.flight.join() => return Ok(()),
+            Lookup::Wait => return Err(UnprotectRefusal::UnknownKey { key }.into()),
+            Lookup::Read => {}
         }
-        // A replica out of reach does not decide: the others were asked, and the key is as unknown as before.
-        match self.refresh(Need::Fresh) {
-            Err(error @ crate::repository::RepositoryError::Denied { .. }) => return Err(error.into()),
-            Err(error) => tracing::warn!(group = %self.group, %key, %error, "looked for an unknown key in vain"),
-            Ok(()) => {}
-        }
+        let read = self.refresh(Need::Fresh);
         let mut state = self.state();
         if state.member.ring().key(key).is_none() {
             state.unknown.remember(key);
         }
-        Ok(())
+        drop(state);
+        Ok(read?)
     }
 }
 

@@ -7,9 +7,9 @@ use dkm_core::{KeyId, Room, Timestamp};
 
 use super::lifecycle::refused;
 use super::{Engine, Need};
+use crate::Result;
 use crate::journal::EventKind;
 use crate::repository::RepositoryError;
-use crate::Result;
 
 /// How far a destruction has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +75,9 @@ impl Engine {
             let days = after.since(now).div_ceil(dkm_core::time::DAY_MS);
             return Err(refused(
                 what,
-                format!("it has not been archived for long enough: clients out of reach may still protect with it for up to {days} more days"),
+                format!(
+                    "it has not been archived for long enough: clients out of reach may still protect with it for up to {days} more days"
+                ),
                 "wait; meanwhile dkm key usage and dkm reprotect find and renew what it protects",
             ));
         }
@@ -97,14 +99,18 @@ impl Engine {
         }
         let key = self.begin(what, id)?;
         let now = self.parts.clock.now();
-        if self.state().member.protecting_key(now).is_ok_and(|protecting| protecting == id) {
+        if self.state().member.ring().protecting(now).next().is_some_and(|k| k.id() == id) {
             return Err(refused(
                 what,
                 "it is the key that protects now",
                 "make another key first: dkm key roll, or dkm key compromise, which replaces it at once",
             ));
         }
-        if key.status.destroyed.is_some() { self.erase_everywhere(&key, reason) } else { self.bury(&key, reason) }
+        if key.status.destroyed.is_some() {
+            self.erase_everywhere(&key, reason)
+        } else {
+            self.bury(&key, reason)
+        }
     }
 
     /// Writes the tombstone and erases.
@@ -137,9 +143,15 @@ impl Engine {
     /// Whether no material of the key is left on a replica.
     fn erase_on(&self, number: usize, key: &RingKey, reason: &str) -> Result<bool> {
         let mut replica = self.parts.repository.connect(number)?;
-        let tombstone = self.status_record(key, Change::Destroyed, Purpose::Ordinary, reason, key.status.heads.clone());
+        let tombstone =
+            self.status_record(key, Change::Destroyed, Purpose::Ordinary, reason, key.status.heads.clone());
         if !self.has_tombstone(replica.as_mut(), key.id())? {
-            replica.put(self.group, Room::Control, &tombstone.slot(self.group, 0), &tombstone.encode(self.group))?;
+            replica.put(
+                self.group,
+                Room::Control,
+                &tombstone.slot(self.group, 0),
+                &tombstone.encode(self.group),
+            )?;
         }
         for _ in 0..2 {
             let mut left = false;
@@ -147,9 +159,15 @@ impl Engine {
                 let stored = match replica.get(self.group, Room::Keys, &entry) {
                     Ok(stored) => stored,
                     Err(RepositoryError::NotFound { .. }) => continue,
+                    // Whatever it is, nobody but its author can read it, and it counts nowhere.
+                    Err(error @ RepositoryError::Unreadable { .. }) => {
+                        tracing::warn!(group = %self.group, slot = %entry.name, %error, "not looked into for erasing");
+                        continue;
+                    }
                     Err(error) => return Err(error.into()),
                 };
-                if matches!(Record::decode(&stored.bytes), Ok((_, Record::Key(found))) if found.id == key.id()) {
+                if matches!(Record::decode(&stored.bytes), Ok((_, Record::Key(found))) if found.id == key.id())
+                {
                     left = true;
                     replica.shred(self.group, &entry)?;
                 }
@@ -166,7 +184,11 @@ impl Engine {
             if !entry.name.as_str().starts_with("status-") {
                 continue;
             }
-            let stored = replica.get(self.group, Room::Control, &entry)?;
+            let stored = match replica.get(self.group, Room::Control, &entry) {
+                Ok(stored) => stored,
+                Err(RepositoryError::NotFound { .. } | RepositoryError::Unreadable { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            };
             if let Ok((_, Record::Status(status))) = Record::decode(&stored.bytes)
                 && status.key == key
                 && status.change == Change::Destroyed
@@ -177,4 +199,3 @@ impl Engine {
         Ok(false)
     }
 }
-

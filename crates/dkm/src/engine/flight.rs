@@ -23,7 +23,7 @@ struct State {
 
 /// Which flight's result is good enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Need {
+pub(crate) enum Need {
     /// One that has started already will do.
     Any,
     /// One that starts after the call: what was written before the call is then seen.
@@ -34,6 +34,19 @@ impl Flight {
     fn lock(&self) -> MutexGuard<'_, State> {
         // The state is whole at every point where a thread could have panicked.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the flight that is in the air, if there is one; whether there was.
+    pub(super) fn join(&self) -> bool {
+        let mut state = self.lock();
+        let wanted = state.started;
+        let was_in_the_air = state.finished < wanted;
+        while state.finished < wanted {
+            state.waiting += 1;
+            state = self.landed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
+        }
+        was_in_the_air
     }
 
     /// Runs `read`, or waits for another thread's run that satisfies `need`, and returns its outcome.

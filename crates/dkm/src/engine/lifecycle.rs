@@ -59,7 +59,9 @@ impl Engine {
         let slot = SlotName::for_chained("policy", &previous, 0);
         let record = Record::Policy(PolicyRecord { version, previous, created_at_ms, policy });
         let digest = Digest::of(&record.encode(self.group));
-        self.record(EventKind::PolicySet, None, None, |event| event.detail = Some(format!("version {version}")))?;
+        self.record(EventKind::PolicySet, None, None, |event| {
+            event.detail = Some(format!("version {version}"))
+        })?;
         if self.put(&record, &slot)? != Put::Created {
             return Err(refused(
                 "setting the policy",
@@ -81,7 +83,10 @@ impl Engine {
     fn why_ignored(&self, digest: Digest) -> String {
         let state = self.state();
         let ignored = state.member.ring().policies.ignored();
-        ignored.iter().find(|(d, _)| *d == digest).map_or_else(|| "it was not read back".to_owned(), |(_, why)| why.clone())
+        ignored
+            .iter()
+            .find(|(d, _)| *d == digest)
+            .map_or_else(|| "it was not read back".to_owned(), |(_, why)| why.clone())
     }
 
     /// Makes a successor now. It protects after the activation delay.
@@ -89,7 +94,10 @@ impl Engine {
         for _ in 0..ATTEMPTS {
             self.refresh(Need::Fresh)?;
             if !self.rights().create {
-                return Err(Error::NoRight { what: "rolling the key".to_owned(), right: "add keys (creator)" });
+                return Err(Error::NoRight {
+                    what: "rolling the key".to_owned(),
+                    right: "add keys (creator)",
+                });
             }
             let now = self.parts.clock.now();
             self.refuse_if_clock_is_off("rolling the key")?;
@@ -100,7 +108,11 @@ impl Engine {
                 return Ok(key);
             }
         }
-        Err(refused("rolling the key", "other clients keep making keys at the same time", "look at dkm key list, then try again"))
+        Err(refused(
+            "rolling the key",
+            "other clients keep making keys at the same time",
+            "look at dkm key list, then try again",
+        ))
     }
 
     pub(super) fn refuse_if_clock_is_off(&self, what: &str) -> Result<()> {
@@ -117,7 +129,8 @@ impl Engine {
     /// A key that may protect and only waits for its activation.
     fn waiting_key(&self, now: Timestamp) -> Option<NewKey> {
         let state = self.state();
-        let waiting = state.member.ring().keys.iter().rev().find(|k| k.may_ever_protect() && k.activation() > now)?;
+        let waiting =
+            state.member.ring().keys.iter().rev().find(|k| k.may_ever_protect() && k.activation() > now)?;
         Some(NewKey { key: waiting.id(), activates_at: waiting.activation(), was_there: true })
     }
 
@@ -157,7 +170,11 @@ impl Engine {
         let found = self.begin(what, key)?;
         if found.status.destroyed.is_some() || found.status.suspensions.is_empty() {
             let state = found.state(self.parts.clock.now());
-            return Err(refused(what, format!("it is {state}, not suspended"), "dkm key list shows the states"));
+            return Err(refused(
+                what,
+                format!("it is {state}, not suspended"),
+                "dkm key list shows the states",
+            ));
         }
         self.record(EventKind::KeyResumed, Some(key), Some(reason), |_| {})?;
         self.put_status(&found, Change::Resumed, Purpose::Ordinary, reason, found.status.suspensions.clone())
@@ -171,7 +188,7 @@ impl Engine {
             return Err(refused(what, "it is destroyed", "nothing opens with it any more"));
         }
         let now = self.parts.clock.now();
-        let protects = self.state().member.protecting_key(now).is_ok_and(|id| id == key);
+        let protects = self.state().member.ring().protecting(now).next().is_some_and(|k| k.id() == key);
         let mut replacement = None;
         if protects {
             self.refuse_if_clock_is_off(what)?;
@@ -193,7 +210,13 @@ impl Engine {
         if found.status.compromised.is_none() {
             self.record(EventKind::KeyCompromised, Some(key), Some(reason), |_| {})?;
             let found = self.ring_key(key)?;
-            self.put_status(&found, Change::Compromised, Purpose::Ordinary, reason, found.status.heads.clone())?;
+            self.put_status(
+                &found,
+                Change::Compromised,
+                Purpose::Ordinary,
+                reason,
+                found.status.heads.clone(),
+            )?;
         }
         Ok(replacement)
     }
@@ -202,12 +225,20 @@ impl Engine {
     pub(crate) fn await_usable(&self, key: KeyId, what: &str) -> Result<()> {
         let policy = self.policy()?;
         let needed = policy.replicas_needed(self.parts.repository.replicas());
-        let deadline =
-            self.parts.clock.now().plus(policy.replication_bound_ms).plus(policy.io_deadline_ms.saturating_mul(2));
+        let deadline = self
+            .parts
+            .clock
+            .now()
+            .plus(policy.replication_bound_ms)
+            .plus(policy.io_deadline_ms.saturating_mul(2));
         loop {
             let read_from = {
                 let state = self.state();
-                if state.member.ring().key(key).is_some_and(|k| k.verified) { state.member.read_from(key) } else { 0 }
+                if state.member.ring().key(key).is_some_and(|k| k.verified) {
+                    state.member.read_from(key)
+                } else {
+                    0
+                }
             };
             if read_from >= needed {
                 return Ok(());
@@ -273,7 +304,13 @@ impl Engine {
         let what = "calling off a destruction";
         let noticed = self.ring_key(id).and_then(|key| {
             self.record(EventKind::DestructionAborted, Some(id), None, |_| {})?;
-            self.put_status(&key, Change::Resumed, Purpose::InUse, "needed by a member", key.status.heads.clone())
+            self.put_status(
+                &key,
+                Change::Resumed,
+                Purpose::InUse,
+                "needed by a member",
+                key.status.heads.clone(),
+            )
         });
         if let Err(error) = noticed {
             // The plaintext is given all the same: withholding it would help nobody.

@@ -32,7 +32,7 @@ pub(crate) use rollover::Made;
 
 use crate::clock::Clock;
 use crate::journal::{Event, EventKind, Journal};
-use crate::reading::{Known, Unread};
+use crate::reading::Unread;
 use crate::repository::Repository;
 use crate::root_key::RootKeyProvider;
 use crate::secret::Vault;
@@ -40,6 +40,7 @@ use crate::view::{ReplicaReport, View};
 use crate::{Error, Escrow, Result};
 
 use flight::Flight;
+use refresh::KnownOf;
 use snapshot::{CachedKey, Snapshot};
 use unknown::Unknown;
 
@@ -64,7 +65,7 @@ pub(crate) struct Engine {
     pub(crate) group: GroupId,
     flight: Flight,
     /// What was read of each replica; locked for as long as a reading takes.
-    known: Mutex<Vec<Known>>,
+    known: Mutex<Vec<KnownOf>>,
     /// Locked for short.
     state: Mutex<State>,
     snapshot: ArcSwap<Snapshot>,
@@ -104,7 +105,7 @@ impl Engine {
         Self {
             group,
             flight: Flight::default(),
-            known: Mutex::new(vec![Known::new(); replicas]),
+            known: Mutex::new(vec![KnownOf::default(); replicas]),
             state: Mutex::new(state),
             snapshot: ArcSwap::from_pointee(Snapshot::unread()),
             parts,

@@ -17,6 +17,13 @@ const RETRY_SHARE: u64 = 10;
 /// But not sooner than this, in milliseconds.
 const RETRY_MIN_MS: u64 = 1_000;
 
+/// What was read of the replica behind a number.
+#[derive(Debug, Clone, Default)]
+pub(super) struct KnownOf {
+    replica: Option<ReplicaId>,
+    records: Known,
+}
+
 /// What one replica gave.
 struct Read {
     number: usize,
@@ -39,7 +46,7 @@ impl Engine {
     fn read_all(&self) -> Result<(), RepositoryError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let replicas = self.parts.repository.replicas();
-        known.resize_with(replicas, Known::new);
+        known.resize_with(replicas, KnownOf::default);
         let mut reads = Vec::new();
         let mut reports = Vec::new();
         let mut denied = None;
@@ -68,7 +75,7 @@ impl Engine {
         state.replicas = reports;
         if let Some(error) = denied {
             // One authenticated replica has decided: what the others gave does not count.
-            known.iter_mut().for_each(Known::clear);
+            known.iter_mut().for_each(|known| *known = KnownOf::default());
             state.member.deny();
             state.keys.clear();
             state.refresh_due = self.parts.clock.now().plus(RETRY_MIN_MS);
@@ -93,13 +100,18 @@ impl Engine {
         Ok(())
     }
 
-    fn read_replica(&self, number: usize, known: &mut Known) -> Result<Read, RepositoryError> {
+    fn read_replica(&self, number: usize, known: &mut KnownOf) -> Result<Read, RepositoryError> {
         let mut connection = self.parts.repository.connect(number)?;
         let id = connection.id();
+        if known.replica != Some(id) {
+            // Another store answers under this number: what was read of the other says nothing about it.
+            *known = KnownOf { replica: Some(id), records: Known::new() };
+        }
         let rights = connection.rights(self.group)?;
         // Read before the records: the clock's difference is then not that of a long reading.
         let clock = connection.clock()?;
-        let group = read_group(connection.as_mut(), self.group, self.parts.roots.as_ref(), known)?;
+        let group =
+            read_group(connection.as_mut(), self.group, self.parts.roots.as_ref(), &mut known.records)?;
         Ok(Read { number, connection, id, clock, rights, group })
     }
 
@@ -183,7 +195,9 @@ impl Engine {
         for (number, entry) in returned {
             let Some(read) = reads.iter_mut().find(|read| read.number == *number) else { continue };
             match read.connection.shred(self.group, entry) {
-                Ok(()) => tracing::info!(group = %self.group, slot = %entry.name, "erased a destroyed key's record"),
+                Ok(()) => {
+                    tracing::info!(group = %self.group, slot = %entry.name, "erased a destroyed key's record")
+                }
                 // Somebody with the right to will come along.
                 Err(RepositoryError::Denied { .. } | RepositoryError::ReadOnly { .. }) => {}
                 Err(error) => {

@@ -49,7 +49,8 @@ impl Engine {
         if again != predecessor {
             return Ok(None);
         }
-        let made = self.make_key(Some(predecessor), attempt, activates_at, &format!("{cause:?}").to_lowercase())?;
+        let made =
+            self.make_key(Some(predecessor), attempt, activates_at, &format!("{cause:?}").to_lowercase())?;
         self.refresh(Need::Fresh)?;
         Ok(match made {
             Made::Created(key) => Some(key),
@@ -86,8 +87,14 @@ impl Engine {
         }
         let wrap = policy.wrap == Wrap::RootKey;
         let put = self.on_any_replica(|replica| {
-            let record =
-                seal_record(replica.repository(), self.group, key.clone(), &material, wrap, self.parts.roots.as_ref())?;
+            let record = seal_record(
+                replica.repository(),
+                self.group,
+                key.clone(),
+                &material,
+                wrap,
+                self.parts.roots.as_ref(),
+            )?;
             let bytes = Zeroizing::new(Record::Key(record).encode(self.group));
             Ok(replica.put(self.group, Room::Keys, &slot, &bytes)?)
         })?;
@@ -98,12 +105,19 @@ impl Engine {
         }
     }
 
-    fn keep_escrow(&self, recipients: &[String], key: &KeyRecord, material: &Zeroizing<[u8; 32]>) -> Result<()> {
+    fn keep_escrow(
+        &self,
+        recipients: &[String],
+        key: &KeyRecord,
+        material: &Zeroizing<[u8; 32]>,
+    ) -> Result<()> {
         let Some(escrow) = &self.parts.escrow else {
             return Err(Error::Refused {
                 what: "making a key".to_owned(),
-                why: "policy archives each key before its use, and this client has nowhere to put archives".to_owned(),
-                advice: "name a folder for them: archive_folder in the configuration, or DKM_ARCHIVE_FOLDER".to_owned(),
+                why: "policy archives each key before its use, and this client has nowhere to put archives"
+                    .to_owned(),
+                advice: "name a folder for them: archive_folder in the configuration, or DKM_ARCHIVE_FOLDER"
+                    .to_owned(),
             });
         };
         let record = KeyRecord { material: Material::Plain(material.clone()), ..key.clone() };
@@ -130,7 +144,8 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
-        Err(fault.map_or_else(|| Error::Internal("a repository without replicas".to_owned()), Error::Repository))
+        Err(fault
+            .map_or_else(|| Error::Internal("a repository without replicas".to_owned()), Error::Repository))
     }
 
     /// Puts a record into its slot on any replica.

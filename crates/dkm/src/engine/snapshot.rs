@@ -86,7 +86,14 @@ impl Snapshot {
     pub(super) fn of(member: &mut Member, cached: &HashMap<KeyId, Arc<CachedKey>>, now: Timestamp) -> Self {
         let now = member.advance(now);
         let protecting = member.protecting_key(now);
-        let ids: Vec<KeyId> = member.ring().keys.iter().map(dkm_core::ring::RingKey::id).collect();
+        let ring = member.ring();
+        // Destroyed keys whose record is erased too: what they protected is not looked for.
+        let ids: Vec<KeyId> = ring
+            .keys
+            .iter()
+            .map(dkm_core::ring::RingKey::id)
+            .chain(ring.tombstones.keys().copied())
+            .collect();
         let mut keys = HashMap::with_capacity(ids.len());
         // Asked of no key in particular: the answers that hold for all come first.
         let closed = match member.unprotect_leave(now, KeyId::default(), false) {
@@ -114,12 +121,7 @@ impl Snapshot {
     }
 }
 
-fn use_of(
-    member: &mut Member,
-    cached: &HashMap<KeyId, Arc<CachedKey>>,
-    id: KeyId,
-    now: Timestamp,
-) -> Use {
+fn use_of(member: &mut Member, cached: &HashMap<KeyId, Arc<CachedKey>>, id: KeyId, now: Timestamp) -> Use {
     let compromised = member.ring().key(id).is_some_and(|key| key.status.compromised.is_some());
     match member.unprotect_leave(now, id, true) {
         Err(refusal) => Use::Refused(refusal),

@@ -25,8 +25,10 @@ pub(super) struct Unknown {
 pub(super) enum Lookup {
     /// Read the repository.
     Read,
-    /// It was looked for since the last reading, or too many were: it is not known.
-    Known,
+    /// Too many were looked for: only a reading that is under way anyway may find it.
+    Wait,
+    /// It was looked for since the last reading, in vain.
+    InVain,
 }
 
 impl Unknown {
@@ -41,8 +43,11 @@ impl Unknown {
             self.tokens = u32::try_from(earned).unwrap_or(BURST).saturating_add(self.tokens).min(BURST);
             self.refilled = self.refilled.plus(earned.saturating_mul(REFILL_MS));
         }
-        if self.negative.contains(&key) || self.tokens == 0 {
-            return Lookup::Known;
+        if self.negative.contains(&key) {
+            return Lookup::InVain;
+        }
+        if self.tokens == 0 {
+            return Lookup::Wait;
         }
         self.tokens -= 1;
         Lookup::Read
@@ -91,7 +96,7 @@ mod tests {
         let key = KeyId([1; 16]);
         assert_eq!(unknown.ask(key, Timestamp(0)), Lookup::Read);
         unknown.remember(key);
-        assert_eq!(unknown.ask(key, Timestamp(0)), Lookup::Known);
+        assert_eq!(unknown.ask(key, Timestamp(0)), Lookup::InVain);
         unknown.forget();
         assert_eq!(unknown.ask(key, Timestamp(0)), Lookup::Read);
     }

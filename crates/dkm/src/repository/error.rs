@@ -58,6 +58,16 @@ pub enum RepositoryError {
         /// The slot.
         name: String,
     },
+    /// A single record is not served, although its room is. Others are, so a reader goes on.
+    #[error("record {name} in {location} can't be read: {why}")]
+    Unreadable {
+        /// The repository or replica.
+        location: String,
+        /// The slot.
+        name: String,
+        /// What was found.
+        why: String,
+    },
     /// The request cannot be expressed in this repository.
     #[error("{0}")]
     Invalid(String),
@@ -72,6 +82,7 @@ impl RepositoryError {
             Self::NotFound { .. } | Self::NotARepository { .. } => ErrorKind::NotFound,
             Self::Unavailable { .. } | Self::NoSpace { .. } | Self::ReadOnly { .. } => ErrorKind::Unavailable,
             Self::NotTombstoned { .. } => ErrorKind::Refused,
+            Self::Unreadable { .. } => ErrorKind::Corrupt,
             Self::Invalid(_) => ErrorKind::Usage,
         }
     }

@@ -67,7 +67,8 @@ pub trait Replica: fmt::Debug + Send {
 
     /// Every record of a room: names and stamps. Two records in one slot (conflict twins) are two entries.
     ///
-    /// A list MUST hold every record whose put was acknowledged before the list began and that was not shredded.
+    /// A list MUST hold every record whose put was acknowledged before the list began and that was not shredded. What it
+    /// holds MUST be durable, even if the put has not been acknowledged yet: clients use what they have read.
     ///
     /// # Errors
     /// [`RepositoryError::Denied`] or [`RepositoryError::NotFound`] without the right to read the group.
@@ -76,7 +77,9 @@ pub trait Replica: fmt::Debug + Send {
     /// A record's bytes and what the repository attests of it.
     ///
     /// # Errors
-    /// [`RepositoryError::NotFound`] if it is gone since it was listed.
+    /// [`RepositoryError::NotFound`] if it is gone since it was listed; [`RepositoryError::Unreadable`] if this one record
+    /// cannot be served. It MUST NOT be [`RepositoryError::Denied`] where the room may be read: one author could
+    /// otherwise make every reader drop its keys.
     fn get(&mut self, group: GroupId, room: Room, entry: &Entry) -> Result<Stored, RepositoryError>;
 
     /// Adds a record to a free slot. Create-only: a slot that is taken keeps what it holds.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::record::RosterRecord;
 use crate::ring::KeyState;
 
 fn restore(archive: &[Observed], existing: &[Observed], consent: RestoreConsent) -> RestorePlan {
@@ -137,6 +138,20 @@ fn authority_needs_consent() {
     let plan = restore(&lost, std::slice::from_ref(&first), consent);
     let ring = t::ring(&carried_out(&plan, std::slice::from_ref(&first), T0), T0);
     assert_eq!((ring.name.as_deref(), ring.policy().unwrap().chunk_size), (Some("mail-tokens"), 4096));
+
+    let roster = RosterRecord {
+        version: 1,
+        previous: Vec::new(),
+        created_at_ms: 0,
+        persons: Vec::new(),
+        levels: Vec::new(),
+        change_delay_ms: 0,
+        signatures: Vec::new(),
+    };
+    let roster = [t::seen(Record::Roster(roster), T0)];
+    assert_eq!(restore(&roster, &[], consent).steps, []);
+    let with_roster = restore(&roster, &[], RestoreConsent { roster: true, ..RestoreConsent::default() });
+    assert!(matches!(&with_roster.steps[..], [RestoreStep::PutControl { .. }, RestoreStep::Roll]));
 
     // The slot after the first version is taken by another second version: the next attempt is.
     let other = t::policy_after(&[&first], 2, T0, |p| p.suite = 2);

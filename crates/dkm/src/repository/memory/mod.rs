@@ -90,6 +90,8 @@ struct World {
     stores: Vec<Store>,
     rules: BTreeMap<GroupId, Rules>,
     replication: Replication,
+    /// Some replica lacks what another holds, as far as is known.
+    uneven: bool,
     operations: u64,
     stamps: u64,
     time: Time,
@@ -138,6 +140,7 @@ impl MemoryRepository {
             stores,
             rules: BTreeMap::new(),
             replication: Replication::AtOnce,
+            uneven: false,
             operations: 0,
             stamps: 0,
             time,
@@ -194,7 +197,9 @@ impl MemoryRepository {
 
     /// A replica forgets everything, as a disk does that was replaced by an empty one.
     pub fn lose(&self, replica: usize) {
-        if let Some(store) = self.world().stores.get_mut(replica) {
+        let mut world = self.world();
+        world.uneven = true;
+        if let Some(store) = world.stores.get_mut(replica) {
             store.groups.clear();
         }
     }
@@ -225,6 +230,7 @@ impl MemoryRepository {
         attested: Option<Attestation>,
     ) {
         let mut world = self.world();
+        world.uneven = true;
         let stamp = world.next_stamp();
         let attested = attested.unwrap_or_else(|| world.attest(replica, &self.account));
         if let Some(store) = world.stores.get_mut(replica) {
@@ -275,7 +281,26 @@ impl World {
         Attestation { creator: Principal(account.to_owned()), created: self.now(replica), template_ok: true }
     }
 
+    /// Brings a record that was just put to the other replicas, and whatever else they lack.
+    fn spread(&mut self, from: usize, group: GroupId, room: Room, name: &SlotName) {
+        if self.uneven || self.stores.iter().any(|store| store.faults.unreachable) {
+            return self.replicate();
+        }
+        let at = (room, name.clone());
+        let place = self.stores.get(from).and_then(|store| store.groups.get(&group));
+        let Some(held) = place.and_then(|place| place.rooms.get(&at)).cloned() else { return };
+        for (number, store) in self.stores.iter_mut().enumerate() {
+            let place = store.groups.entry(group).or_default();
+            let key = held.first().filter(|_| room == Room::Keys).and_then(|held| key_of(group, &held.bytes));
+            let buried = key.is_some_and(|key| place.is_buried(group, key));
+            if number != from && !buried {
+                place.rooms.entry(at.clone()).or_insert_with(|| held.clone());
+            }
+        }
+    }
+
     fn replicate(&mut self) {
+        self.uneven = self.stores.iter().any(|store| store.faults.unreachable);
         let mut all: BTreeMap<GroupId, Place> = BTreeMap::new();
         for store in self.stores.iter().filter(|store| !store.faults.unreachable) {
             for (group, place) in &store.groups {

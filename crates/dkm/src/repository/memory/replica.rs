@@ -227,7 +227,7 @@ impl Replica for MemoryReplica {
         let held = Held { bytes: Zeroizing::new(bytes.to_vec()), attested, stamp };
         op.place(group)?.rooms.insert((room, name.clone()), vec![held]);
         if op.world.replication == Replication::AtOnce {
-            op.world.replicate();
+            op.world.spread(self.number, group, room, name);
         }
         op.end(Put::Created)
     }

@@ -14,10 +14,11 @@ use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use super::text;
+use crate::accounts::group_id;
 use crate::repository::GroupAccess;
 use crate::root_key::RootKeyError;
 use crate::steps::step;
-use crate::unix::{group_id, remove_if_there, sync_folder, temporary_name};
+use crate::unix::{remove_if_there, sync_folder, temporary_name};
 
 /// Name of the file that names the root key that wraps.
 const CURRENT: &str = "current";
@@ -248,7 +249,9 @@ impl<'a> GroupFolder<'a> {
             |why: String| RootKeyError::Unavailable { location: self.path.display().to_string(), why };
         match access.readers.as_slice() {
             [] => Ok(Readers { gid: None }),
-            [name] => group_id(name).map(|gid| Readers { gid: Some(gid) }).map_err(|e| refuse(e.to_string())),
+            [name] => group_id(name)
+                .map(|gid| Readers { gid: Some(gid) })
+                .ok_or_else(|| refuse(format!("there is no Unix group {name:?}"))),
             _ => Err(refuse("files can be given to one Unix group only".to_owned())),
         }
     }

@@ -1,1 +1,0 @@
-//! What any repository must do: run by each of them against itself.

@@ -1,0 +1,201 @@
+//! What comes back, and what does not.
+
+use dkm::archive::{self, RestoreOptions};
+use dkm::blocking::Group;
+use dkm::core::archive::{Archive, RestoreSkip};
+use dkm::core::member::UnprotectRefusal;
+use dkm::core::ring::KeyState;
+use dkm::journal::EventKind;
+use dkm::repository::GroupAccess;
+use dkm::{Error, ErrorKind, KeyId, Policy};
+
+use crate::sealed::holder;
+use crate::world::{World, context, protecting};
+
+fn archive_of(group: &Group) -> Archive {
+    let holder = holder();
+    let mut sealed = Vec::new();
+    archive::export(group, &[holder.recipient], &mut sealed).unwrap();
+    archive::open(sealed.as_slice(), &holder.identities).unwrap()
+}
+
+fn state(group: &Group, key: KeyId) -> KeyState {
+    let view = group.view().unwrap();
+    view.ring.key(key).unwrap().state(view.now)
+}
+
+fn because(reason: &str) -> RestoreOptions {
+    RestoreOptions { reason: reason.to_owned(), ..RestoreOptions::default() }
+}
+
+fn access() -> GroupAccess {
+    GroupAccess::default()
+}
+
+/// A repository that has lost everything, a blob, and an archive of the group that protected it.
+fn lost() -> (World, Archive, Vec<u8>, KeyId) {
+    let world = World::new(1);
+    let group = world.group();
+    let blob = group.protect(&context(), b"old").unwrap();
+    let key = protecting(&group);
+    world.work(&group, 100);
+    assert_ne!(protecting(&group), key);
+    let archive = archive_of(&group);
+    (World::new(1), archive, blob, key)
+}
+
+#[test]
+fn a_lost_group_comes_back_under_its_id_and_opens_old_blobs() {
+    let (world, archive, blob, key) = lost();
+    let (group, summary) =
+        archive::restore_group(&world.client(), &archive, &access(), &because("the disk died")).unwrap();
+    assert_eq!((group.id(), group.name().as_str()), (archive.group, "tokens"));
+    assert_eq!(summary.keys, archive.observed().iter().filter(|o| o.record.kind_name() == "key").count());
+    assert_eq!(&*group.unprotect(&context(), &blob).unwrap(), b"old");
+    assert_eq!(state(&group, key), KeyState::Deactivated);
+    // What protects now is a key that is in no archive.
+    let now = protecting(&group);
+    assert!(
+        archive
+            .observed()
+            .iter()
+            .all(|o| !matches!(&o.record, dkm::core::record::Record::Key(k) if k.id == now))
+    );
+    assert_eq!(world.ledger.count(EventKind::ArchiveRestored), 1);
+    let fresh = world.fresh("uid:0");
+    assert_eq!(&*fresh.unprotect(&context(), &blob).unwrap(), b"old");
+
+    let again = archive::restore_group(&world.client(), &archive, &access(), &because("again"));
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::Refused);
+    let summary = archive::restore(&group, &archive, &because("again")).unwrap();
+    assert_eq!((summary.keys, summary.control, summary.rolled), (0, 0, None));
+}
+
+#[test]
+fn the_policy_comes_back_by_consent_only() {
+    let world = World::new(1);
+    let theirs = Policy { chunk_size: 4096, ..Policy::for_directory() };
+    let archive = archive_of(&world.group_with(theirs.clone()));
+    for take_policy in [false, true] {
+        let options = RestoreOptions { take_policy, ..because("test") };
+        let (group, _) =
+            archive::restore_group(&World::new(1).client(), &archive, &access(), &options).unwrap();
+        let expected = if take_policy { theirs.clone() } else { Policy::for_directory() };
+        assert_eq!(group.policy().unwrap(), expected);
+    }
+}
+
+#[test]
+fn keys_missing_from_a_living_group_come_back_and_it_rolls() {
+    // The same group in two repositories: the one that goes on lost what the other has.
+    let (world, archive, blob, key) = lost();
+    let (group, _) = archive::restore_group(&world.client(), &archive, &access(), &because("one")).unwrap();
+    let whole = archive_of(&group);
+    let empty = Archive { entries: Vec::new(), ..archive.clone() };
+    let second = World::new(1);
+    let (other, _) = archive::restore_group(&second.client(), &empty, &access(), &because("two")).unwrap();
+    assert!(matches!(
+        other.unprotect(&context(), &blob).unwrap_err(),
+        Error::Unprotect(UnprotectRefusal::UnknownKey { .. })
+    ));
+    let before = protecting(&other);
+    let summary = archive::restore(&other, &whole, &because("found the other")).unwrap();
+    assert!(summary.keys >= 2, "{summary:?}");
+    assert_eq!(&*other.unprotect(&context(), &blob).unwrap(), b"old");
+    assert_eq!(state(&other, key), KeyState::Deactivated);
+    let rolled = summary.rolled.unwrap();
+    assert!(!rolled.was_there && rolled.key != before);
+    assert_eq!(protecting(&other), before, "the new key waits for its activation");
+}
+
+#[test]
+fn a_destroyed_key_does_not_come_back() {
+    let world = World::new(1);
+    let group = world.group();
+    let blob = group.protect(&context(), b"gone").unwrap();
+    let key = protecting(&group);
+    world.work(&group, 100);
+    let archive = archive_of(&group);
+    group.destroy_now(key, &key.to_string(), "test").unwrap();
+    let summary = archive::restore(&group, &archive, &because("test")).unwrap();
+    assert_eq!(summary.keys, 0);
+    assert!(summary.skipped.contains(&RestoreSkip::KeyDestroyed { key }));
+    assert!(group.unprotect(&context(), &blob).is_err());
+
+    // Nor where only the archive knows of its destruction.
+    let later = archive_of(&group);
+    let second = World::new(1);
+    let (elsewhere, summary) =
+        archive::restore_group(&second.client(), &later, &access(), &because("test")).unwrap();
+    assert!(summary.control >= 1);
+    assert!(elsewhere.unprotect(&context(), &blob).is_err());
+    let summary = archive::restore(&elsewhere, &archive, &because("test")).unwrap();
+    assert_eq!(summary.keys, 0, "the older archive holds the key, and the tombstone is back");
+    assert!(elsewhere.unprotect(&context(), &blob).is_err());
+}
+
+#[test]
+fn a_compromised_key_comes_back_compromised() {
+    let world = World::new(1);
+    let group = world.group();
+    let blob = group.protect(&context(), b"forged?").unwrap();
+    let key = protecting(&group);
+    group.compromise(key, "test").unwrap();
+    let archive = archive_of(&group);
+    let second = World::new(1);
+    let (elsewhere, _) =
+        archive::restore_group(&second.client(), &archive, &access(), &because("test")).unwrap();
+    assert_eq!(state(&elsewhere, key), KeyState::Compromised);
+    let error = elsewhere.unprotect(&context(), &blob).unwrap_err();
+    assert!(matches!(error, Error::Unprotect(UnprotectRefusal::Compromised { .. })), "{error}");
+}
+
+#[test]
+fn the_wrong_group_a_missing_right_and_a_broken_journal_end_it() {
+    let (world, archive, ..) = lost();
+    let other = world.group();
+    assert_eq!(archive::restore(&other, &archive, &because("test")).unwrap_err().kind(), ErrorKind::Usage);
+    let taken = archive::restore_group(&world.client(), &archive, &access(), &because("test"));
+    assert!(matches!(taken, Err(Error::GroupExists { .. })), "another group has the name");
+
+    let (world, archive, ..) = lost();
+    archive::restore_group(
+        &world.client(),
+        &Archive { entries: Vec::new(), ..archive.clone() },
+        &access(),
+        &because("x"),
+    )
+    .unwrap();
+    *world.ledger.broken.lock().unwrap() = true;
+    let group = world.fresh("uid:0");
+    assert!(matches!(archive::restore(&group, &archive, &because("x")), Err(Error::Journal { .. })));
+    *world.ledger.broken.lock().unwrap() = false;
+    let before = group.view().unwrap().ring.keys.len();
+    assert_eq!(before, 1, "nothing was put back unrecorded");
+}
+
+#[test]
+fn a_group_that_lost_its_root_keys_is_restored_in_place() {
+    let world = World::new(1);
+    let group = world.group();
+    let blob = group.protect(&context(), b"old").unwrap();
+    world.work(&group, 100);
+    let archive = archive_of(&group);
+    world.lose_root_keys();
+    let group = world.fresh("uid:0");
+    assert!(group.unprotect(&context(), &blob).is_err());
+    let left_out = archive::export(&group, &[holder().recipient], Vec::new()).unwrap().left_out;
+    assert_eq!(left_out.len(), group.view().unwrap().ring.keys.len(), "an export says what is not in it");
+    let error = archive::restore(&group, &archive, &because("root keys lost")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert!(error.advice().unwrap().contains("--readers"));
+
+    let options = RestoreOptions { access: Some(GroupAccess::default()), ..because("root keys lost") };
+    let summary = archive::restore(&group, &archive, &options).unwrap();
+    assert!(summary.keys >= 2);
+    assert_eq!(&*group.unprotect(&context(), &blob).unwrap(), b"old");
+    // The group begins anew with a key that is in no archive.
+    assert_eq!(summary.rolled.map(|key| key.key), Some(protecting(&group)));
+    let again = group.protect(&context(), b"new").unwrap();
+    assert_eq!(&*world.fresh("uid:0").unprotect(&context(), &again).unwrap(), b"new");
+}

@@ -1,0 +1,162 @@
+//! Replicas that lose, change, withhold or cannot write, clocks that lie, and groups that are never finished.
+
+use dkm::core::Room;
+use dkm::core::member::ProtectRefusal;
+use dkm::core::record::Record;
+use dkm::repository::GroupAccess;
+use dkm::{Error, ErrorKind, Policy};
+
+use crate::world::{World, context, protecting};
+
+fn key_slot(world: &World, group: dkm::GroupId) -> (dkm::core::SlotName, Vec<u8>) {
+    let held = world.repository.held(0, group);
+    let (_, name, bytes) = held.into_iter().find(|(room, ..)| *room == Room::Keys).unwrap();
+    (name, bytes)
+}
+
+#[test]
+fn a_key_that_disappears_raises_an_alarm_opens_and_does_not_protect() {
+    let world = World::new(1);
+    let group = world.group();
+    let blob = group.protect(&context(), b"secret").unwrap();
+    let (name, bytes) = key_slot(&world, group.id());
+    world.repository.remove(0, group.id(), Room::Keys, &name);
+    group.refresh().unwrap();
+    let view = group.view().unwrap();
+    assert_eq!(view.alarms.len(), 1);
+    assert!(matches!(
+        group.protect(&context(), b"x"),
+        Err(Error::Protect(ProtectRefusal::NotUsable { doubted: true, .. }))
+    ));
+    assert_eq!(&*group.unprotect(&context(), &blob).unwrap(), b"secret");
+    world.repository.plant(0, group.id(), Room::Keys, &name, &bytes, None);
+    group.refresh().unwrap();
+    assert!(group.protect(&context(), b"x").is_ok(), "it is back");
+}
+
+#[test]
+fn a_record_that_changes_is_noticed_and_garbage_is_reported_not_fatal() {
+    let world = World::new(1);
+    let group = world.group();
+    world.repository.plant(
+        0,
+        group.id(),
+        Room::Control,
+        &"status-rubbish".parse().unwrap(),
+        b"\xff\x00",
+        None,
+    );
+    world.repository.plant(
+        0,
+        group.id(),
+        Room::Control,
+        &"future".parse().unwrap(),
+        &[0x82, 0x02, 0x00],
+        None,
+    );
+    group.refresh().unwrap();
+    let view = group.view().unwrap();
+    assert_eq!(view.unread.len(), 2, "{:?}", view.unread);
+    assert!(group.protect(&context(), b"x").is_ok());
+    let (name, mut bytes) = key_slot(&world, group.id());
+    world.repository.remove(0, group.id(), Room::Keys, &name);
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    world.repository.plant(0, group.id(), Room::Keys, &name, &bytes, None);
+    group.refresh().unwrap();
+    let view = group.view().unwrap();
+    assert!(view.alarms.iter().any(|alarm| alarm.changed), "{:?}", view.alarms);
+    assert!(group.protect(&context(), b"x").is_err());
+}
+
+#[test]
+fn no_space_and_read_only_are_clear_and_lose_nothing() {
+    let world = World::new(1);
+    let group = world.group();
+    let blob = group.protect(&context(), b"secret").unwrap();
+    for (fault, kind) in [(true, ErrorKind::Unavailable), (false, ErrorKind::Unavailable)] {
+        world.repository.faults(0, |f| {
+            f.no_space = fault;
+            f.read_only = !fault;
+        });
+        let error = group.roll("x").unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.advice().is_some());
+        assert_eq!(&*group.unprotect(&context(), &blob).unwrap(), b"secret");
+        assert!(group.protect(&context(), b"x").is_ok());
+    }
+    world.repository.heal();
+    assert!(group.roll("x").is_ok());
+}
+
+#[test]
+fn a_client_whose_clock_is_off_neither_makes_keys_nor_protects_and_still_opens() {
+    let world = World::new(2);
+    let group = world.group();
+    let blob = group.protect(&context(), b"secret").unwrap();
+    for replica in 0..2 {
+        world.repository.faults(replica, |f| f.clock_off_ms = 365 * 86_400_000);
+    }
+    group.refresh().unwrap();
+    assert!(matches!(group.protect(&context(), b"x"), Err(Error::Protect(ProtectRefusal::ClockOff { .. }))));
+    assert_eq!(&*group.unprotect(&context(), &blob).unwrap(), b"secret");
+    let before = world.repository.held(0, group.id()).len();
+    assert!(group.roll("x").is_err());
+    assert!(group.compromise(protecting_anyway(&group), "x").is_err());
+    group.refresh().unwrap();
+    assert_eq!(world.repository.held(0, group.id()).len(), before);
+}
+
+fn protecting_anyway(group: &dkm::blocking::Group) -> dkm::KeyId {
+    group.view().unwrap().ring.keys[0].id()
+}
+
+#[test]
+fn a_group_that_was_not_finished_is_never_seen() {
+    for after in 0..40 {
+        let world = World::new(1);
+        world.repository.faults(0, |f| f.cut_off_after = Some(after));
+        let made = world.client().create_group(dkm::blocking::NewGroup {
+            name: "tokens".into(),
+            description: None,
+            policy: Policy::for_directory(),
+            access: GroupAccess::default(),
+        });
+        world.repository.heal();
+        let groups = world.client().groups().unwrap();
+        if made.is_err() && groups.is_empty() {
+            continue;
+        }
+        // The answer to the announcement may be all that was lost.
+        let group = world.client().group("tokens").unwrap();
+        assert!(group.protect(&context(), b"x").is_ok());
+        return;
+    }
+    panic!("it is never finished");
+}
+
+#[test]
+fn the_records_that_a_client_reads_hold_no_key_in_clear_under_a_root_key() {
+    let world = World::new(1);
+    let group = world.group();
+    let (_, bytes) = key_slot(&world, group.id());
+    let Ok((_, Record::Key(key))) = Record::decode(&bytes) else { panic!("a key") };
+    assert!(matches!(key.material, dkm::core::record::Material::Wrapped(_)));
+    assert_eq!(key.id, protecting(&group));
+}
+
+#[test]
+fn a_lost_root_key_is_said_and_its_return_heals() {
+    let world = World::new(1);
+    let group = world.group();
+    let blob = group.protect(&context(), b"secret").unwrap();
+    let mut other = World::new(1);
+    other.repository = world.repository.clone();
+    other.clock = world.clock.clone();
+    let blind = other.client().group("tokens").unwrap();
+    let view = blind.view().unwrap();
+    assert_eq!(view.key_faults.len(), 1);
+    assert!(blind.protect(&context(), b"x").is_err());
+    let error = blind.unprotect(&context(), &blob).unwrap_err();
+    assert!(error.advice().unwrap().contains("root key"), "{error}");
+}

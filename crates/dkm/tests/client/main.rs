@@ -1,0 +1,12 @@
+//! The client against a repository in memory whose every fault can be switched, and a clock that stands still.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod access;
+mod asynchronous;
+mod destruction;
+mod faults;
+mod lifecycle;
+mod rollover;
+mod unknown;
+mod world;
