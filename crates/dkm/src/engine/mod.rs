@@ -165,7 +165,7 @@ impl Engine {
             .ring()
             .policy()
             .cloned()
-            .ok_or_else(|| Error::Protect(dkm_core::member::ProtectRefusal::NotRead))
+            .ok_or(Error::Protect(dkm_core::member::ProtectRefusal::NotRead))
     }
 
     /// The group's name, or its id before it was read.
