@@ -241,7 +241,7 @@ impl Engine {
                 }
             };
             if read_from >= needed {
-                return Ok(());
+                return self.await_beginning(key, &policy);
             }
             if self.parts.clock.now() > deadline {
                 return Err(refused(
@@ -253,6 +253,19 @@ impl Engine {
             std::thread::sleep(std::time::Duration::from_millis(50));
             self.refresh(Need::Fresh)?;
         }
+    }
+
+    /// Waits until a key that is to protect at once has begun. Our clock goes in ticks, and the repository's may be
+    /// ahead of it by a tick or by the skew: for so long a key made now would not protect yet.
+    fn await_beginning(&self, key: KeyId, policy: &Policy) -> Result<()> {
+        const TICK_MS: u64 = 10;
+        let ahead_ms = self.ring_key(key)?.activation().since(self.parts.clock.now());
+        if ahead_ms > 0 {
+            let wait_ms = ahead_ms.min(policy.clock_skew_ms).saturating_add(TICK_MS);
+            std::thread::sleep(std::time::Duration::from_millis(wait_ms));
+            self.refresh(Need::Fresh)?;
+        }
+        Ok(())
     }
 
     /// Reads anew, checks the right, and finds the key.

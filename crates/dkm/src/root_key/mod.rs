@@ -98,6 +98,9 @@ pub enum RootKeyError {
         /// What was found.
         why: String,
     },
+    /// The request cannot be expressed where the root keys are.
+    #[error("{0}")]
+    Invalid(String),
     /// The holder of root keys does not answer or failed.
     #[error("root keys in {location} can't be used: {why}")]
     Unavailable {
@@ -116,6 +119,7 @@ impl RootKeyError {
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Denied { .. } | Self::Loose { .. } => ErrorKind::Denied,
             Self::Mismatch { .. } | Self::Damaged { .. } => ErrorKind::Corrupt,
+            Self::Invalid(_) => ErrorKind::Usage,
             Self::Unavailable { .. } => ErrorKind::Unavailable,
         }
     }
@@ -134,6 +138,7 @@ impl RootKeyError {
             }
             Self::Mismatch { .. } => "restore the record from a backup, or the key from an archive",
             Self::Damaged { .. } => "put the root key file back from its backup",
+            Self::Invalid(_) => return None,
             Self::Unavailable { .. } => "check the place, then try again",
         };
         Some(text.to_owned())

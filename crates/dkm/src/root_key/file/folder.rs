@@ -172,7 +172,7 @@ impl<'a> GroupFolder<'a> {
         key: &[u8; 32],
         access: &GroupAccess,
     ) -> Result<RootKeyId, RootKeyError> {
-        let readers = self.readers(access)?;
+        let readers = Self::readers(access)?;
         self.make_folder(readers).map_err(|error| self.error(&self.path, &error))?;
         let new = self.new_path(id);
         let made = self
@@ -244,15 +244,15 @@ impl<'a> GroupFolder<'a> {
         })
     }
 
-    fn readers(&self, access: &GroupAccess) -> Result<Readers, RootKeyError> {
-        let refuse =
-            |why: String| RootKeyError::Unavailable { location: self.path.display().to_string(), why };
+    fn readers(access: &GroupAccess) -> Result<Readers, RootKeyError> {
         match access.readers.as_slice() {
             [] => Ok(Readers { gid: None }),
             [name] => group_id(name)
                 .map(|gid| Readers { gid: Some(gid) })
-                .ok_or_else(|| refuse(format!("there is no Unix group {name:?}"))),
-            _ => Err(refuse("files can be given to one Unix group only".to_owned())),
+                .ok_or_else(|| RootKeyError::Invalid(format!("there is no Unix group {name:?}"))),
+            _ => Err(RootKeyError::Invalid(
+                "root keys in files can be given to one Unix group only".to_owned(),
+            )),
         }
     }
 

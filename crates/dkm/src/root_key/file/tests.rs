@@ -254,7 +254,7 @@ fn unknown_and_several_reader_groups_are_refused() {
     let keys = FileRootKeys::new(dir.path().to_owned());
     for readers in [vec!["no-such-group-here".to_owned()], vec!["1".to_owned(), "2".to_owned()]] {
         let access = GroupAccess { readers, ..GroupAccess::default() };
-        assert!(matches!(keys.create(GROUP, &access).unwrap_err(), RootKeyError::Unavailable { .. }));
+        assert!(matches!(keys.create(GROUP, &access).unwrap_err(), RootKeyError::Invalid(_)));
     }
     assert!(!dir.path().join(GROUP.to_string()).exists());
 }

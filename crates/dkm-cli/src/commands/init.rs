@@ -1,0 +1,45 @@
+//! `dkm init`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use dkm::Location;
+use dkm::repository::directory::{CreateOptions, DirectoryRepository};
+use serde_json::json;
+
+use crate::failure::{Failure, Result};
+use crate::shell::Shell;
+
+/// Make a repository
+///
+/// The repository is a folder; its root keys, which wrap the keys at rest, lie in another one beside it, so that a
+/// copy of the repository alone opens nothing. Back both up, apart from each other.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  dkm init
+  dkm --repository dir:/var/lib/dkm/repository init --root-keys /etc/dkm/root-keys")]
+pub(crate) struct Arguments {
+    /// Folder for the root keys; beside the repository if not given
+    #[arg(long, value_name = "FOLDER")]
+    root_keys: Option<PathBuf>,
+}
+
+pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
+    let location = shell.location()?;
+    let Location::Directory { path, root_keys } = &location else {
+        return Err(Failure::usage(format!("{location} can't be made by this command")));
+    };
+    let root_keys = match &arguments.root_keys {
+        Some(folder) => Some(folder.clone()),
+        None => root_keys.clone().or(shell.root_keys()?),
+    };
+    let repository = DirectoryRepository::create(path, &CreateOptions { root_keys })?;
+    let url = Location::directory(repository.path()).to_string();
+    let folder = repository.root_keys().display().to_string();
+    shell.terminal.result(&json!({"repository": url, "root_keys": folder}), || {
+        format!("Made the repository {url}.\nIts root keys will be in {folder}: back them up, apart from the repository.\n")
+    })?;
+    shell.terminal.note("Next: dkm group create NAME");
+    Ok(())
+}

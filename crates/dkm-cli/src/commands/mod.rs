@@ -1,0 +1,128 @@
+//! The commands, one a file.
+
+mod archive_export;
+mod archive_inspect;
+mod archive_restore;
+mod completions;
+mod doctor;
+mod group_create;
+mod group_list;
+mod group_show;
+mod init;
+mod inspect;
+mod key_change;
+mod key_compromise;
+mod key_destroy;
+mod key_list;
+mod key_roll;
+mod key_show;
+mod key_usage;
+mod man;
+mod policy_set;
+mod policy_show;
+mod protect;
+mod quickstart;
+mod reprotect;
+mod unprotect;
+
+use clap::Subcommand;
+
+use crate::failure::Result;
+use crate::shell::Shell;
+
+/// All commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Quickstart(quickstart::Arguments),
+    Init(init::Arguments),
+    /// Make, list and show groups
+    #[command(subcommand)]
+    Group(Group),
+    /// Show and set a group's policy
+    #[command(subcommand)]
+    Policy(Policy),
+    Protect(protect::Arguments),
+    Unprotect(unprotect::Arguments),
+    Inspect(inspect::Arguments),
+    Reprotect(reprotect::Arguments),
+    /// List a group's keys and change their states
+    #[command(subcommand)]
+    Key(Key),
+    /// Export, inspect and restore a group's keys, sealed to age recipients
+    #[command(subcommand)]
+    Archive(Archive),
+    Doctor(doctor::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
+}
+
+/// Commands on groups.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Group {
+    Create(group_create::Arguments),
+    List(group_list::Arguments),
+    Show(group_show::Arguments),
+}
+
+/// Commands on a policy.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    Show(policy_show::Arguments),
+    Set(policy_set::Arguments),
+}
+
+/// Commands on keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    List(key_list::Arguments),
+    Show(key_show::Arguments),
+    Roll(key_roll::Arguments),
+    /// Stop a key from protecting until it is resumed; it still opens
+    #[command(after_long_help = "Example:\n  dkm key suspend 3f2a9c --reason 'under investigation'")]
+    Suspend(key_change::Arguments),
+    /// Let a suspended key protect again; calls off its destruction too
+    #[command(after_long_help = "Example:\n  dkm key resume 3f2a9c --reason 'false alarm'")]
+    Resume(key_change::Arguments),
+    Compromise(key_compromise::Arguments),
+    Destroy(key_destroy::Arguments),
+    Usage(key_usage::Arguments),
+}
+
+/// Commands on archives.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Archive {
+    Export(archive_export::Arguments),
+    Restore(archive_restore::Arguments),
+    Inspect(archive_inspect::Arguments),
+}
+
+/// Runs a command.
+pub(crate) fn run(command: Command, shell: &Shell) -> Result {
+    match command {
+        Command::Quickstart(arguments) => quickstart::run(&arguments, shell),
+        Command::Init(arguments) => init::run(&arguments, shell),
+        Command::Group(Group::Create(arguments)) => group_create::run(arguments, shell),
+        Command::Group(Group::List(arguments)) => group_list::run(&arguments, shell),
+        Command::Group(Group::Show(arguments)) => group_show::run(&arguments, shell),
+        Command::Policy(Policy::Show(arguments)) => policy_show::run(&arguments, shell),
+        Command::Policy(Policy::Set(arguments)) => policy_set::run(&arguments, shell),
+        Command::Protect(arguments) => protect::run(&arguments, shell),
+        Command::Unprotect(arguments) => unprotect::run(&arguments, shell),
+        Command::Inspect(arguments) => inspect::run(&arguments, shell),
+        Command::Reprotect(arguments) => reprotect::run(&arguments, shell),
+        Command::Key(Key::List(arguments)) => key_list::run(&arguments, shell),
+        Command::Key(Key::Show(arguments)) => key_show::run(&arguments, shell),
+        Command::Key(Key::Roll(arguments)) => key_roll::run(&arguments, shell),
+        Command::Key(Key::Suspend(arguments)) => key_change::suspend(&arguments, shell),
+        Command::Key(Key::Resume(arguments)) => key_change::resume(&arguments, shell),
+        Command::Key(Key::Compromise(arguments)) => key_compromise::run(&arguments, shell),
+        Command::Key(Key::Destroy(arguments)) => key_destroy::run(&arguments, shell),
+        Command::Key(Key::Usage(arguments)) => key_usage::run(&arguments, shell),
+        Command::Archive(Archive::Export(arguments)) => archive_export::run(&arguments, shell),
+        Command::Archive(Archive::Restore(arguments)) => archive_restore::run(arguments, shell),
+        Command::Archive(Archive::Inspect(arguments)) => archive_inspect::run(&arguments, shell),
+        Command::Doctor(arguments) => doctor::run(&arguments, shell),
+        Command::Completions(arguments) => completions::run(&arguments, shell),
+        Command::Man(arguments) => man::run(&arguments, shell),
+    }
+}

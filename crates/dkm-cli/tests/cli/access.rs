@@ -1,0 +1,93 @@
+//! What an account without access is told. As root the runs change to another account; otherwise the account that runs
+//! the tests takes its own access away.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::World;
+
+/// An account that is in no group of ours.
+const NOBODY: u32 = 65534;
+
+fn chmod(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// The command as the other account, in a place where it can be run from.
+fn as_nobody(world: &World, command: &mut Command) {
+    if !is_root() {
+        return;
+    }
+    let program = world.path().join("dkm");
+    if !program.exists() {
+        std::fs::copy(env!("CARGO_BIN_EXE_dkm"), &program).unwrap();
+    }
+    chmod(world.path(), 0o755);
+    chmod(&program, 0o755);
+    let mut other = Command::new(&program);
+    other.env_clear();
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            other.env(name, value);
+        }
+    }
+    other.args(command.get_args()).current_dir(world.at("")).uid(NOBODY).gid(NOBODY);
+    other
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    *command = other;
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_access_denied() {
+    let world = World::with_group();
+    world.write("in", "x");
+    chmod(&world.at("in"), 0o000);
+    let run = world.dkm_with(["protect", "in", "--json"], b"", |command| as_nobody(&world, command)).exits(4);
+    assert_eq!(run.json_error()["kind"], "denied");
+    let run = world.dkm_with(["inspect", "in"], b"", |command| as_nobody(&world, command)).exits(4);
+    assert!(run.stderr.contains("help: check the permissions"), "{}", run.stderr);
+}
+
+#[test]
+fn an_account_without_privileges_has_all_of_it_too() {
+    // A hardened process of an ordinary account sees less of itself in /proc: files must appear all the same.
+    let world = World::empty();
+    if is_root() {
+        std::os::unix::fs::chown(world.at(""), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let run = |arguments: &[&str], stdin: &[u8]| {
+        world.dkm_with(arguments, stdin, |command| as_nobody(&world, command)).succeeded()
+    };
+    run(&["init"], b"");
+    run(&["group", "create", "mail"], b"");
+    run(&["protect", "-o", "blob"], b"x");
+    run(&["protect", "-o", "blob", "--force"], b"y");
+    run(&["unprotect", "blob", "-o", "out"], b"");
+    assert_eq!(run(&["unprotect", "blob", "--whole"], b"").text(), "y");
+    let hidden = std::fs::read_dir(world.at(""))
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'));
+    assert_eq!(hidden.count(), 0);
+}
+
+#[test]
+fn a_group_that_may_not_be_read_is_not_opened() {
+    if !is_root() {
+        // Changing to another account is root's privilege; who runs the tests owns the group.
+        eprintln!("SKIPPED: needs root");
+        return;
+    }
+    let world = World::with_group();
+    let blob = world.dkm_stdin(["protect"], b"x").succeeded().stdout;
+    let run = world.dkm_with(["unprotect", "--json"], &blob, |command| as_nobody(&world, command));
+    assert!(matches!(run.code, Some(3 | 4)), "{:?} {}", run.code, run.stderr);
+    assert_eq!(run.stdout, b"");
+}
