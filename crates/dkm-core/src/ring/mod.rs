@@ -286,9 +286,8 @@ pub struct Ring {
     pub findings: Vec<Finding>,
     destroyed: BTreeSet<KeyId>,
     index: BTreeMap<KeyId, usize>,
-    /// By predecessor, the attempt after the highest that is taken: by any record, even if a copy of its key counts in
-    /// its place.
-    free_attempts: BTreeMap<Option<KeyId>, u32>,
+    /// The slots of the keys' room that hold a record, whatever it says and whether it counts.
+    slots: BTreeSet<SlotName>,
 }
 
 impl Ring {
@@ -312,6 +311,9 @@ impl Ring {
         let mut keys: BTreeMap<KeyId, RingKey> = BTreeMap::new();
         let mut slots: BTreeMap<&SlotName, KeyId> = BTreeMap::new();
         for seen in observed {
+            if seen.room == Room::Keys {
+                ring.slots.insert(seen.name.clone());
+            }
             if seen.record.room() != seen.room {
                 ring.ignore(
                     seen,
@@ -334,10 +336,6 @@ impl Ring {
                 Record::Key(key) => {
                     if slots.insert(&seen.name, key.id).is_some_and(|other| other != key.id) {
                         ring.findings.push(Finding::ConflictTwins { name: seen.name.clone() });
-                    }
-                    if key.origin == Origin::Rolled {
-                        let free = ring.free_attempts.entry(key.predecessor).or_default();
-                        *free = key.attempt.saturating_add(1).max(*free);
                     }
                     keep_better(&mut keys, seen, key);
                 }
@@ -434,10 +432,19 @@ impl Ring {
         candidates.into_iter().rev()
     }
 
-    /// The first free attempt at the slot after `predecessor`.
+    /// The first free attempt at the slot after `predecessor`. A record counts as taking the slot in which it lies, not
+    /// the one that it claims: nobody can push the attempts to their end.
     #[must_use]
     pub fn free_attempt(&self, predecessor: Option<KeyId>) -> u32 {
-        self.free_attempts.get(&predecessor).copied().unwrap_or(0)
+        (0..u32::MAX)
+            .find(|attempt| !self.has_slot(&SlotName::for_key(predecessor, *attempt)))
+            .unwrap_or(u32::MAX)
+    }
+
+    /// Whether a record was read from this slot of the keys' room.
+    #[must_use]
+    pub fn has_slot(&self, name: &SlotName) -> bool {
+        self.slots.contains(name)
     }
 
     fn ignore(&mut self, seen: &Observed, why: String) {

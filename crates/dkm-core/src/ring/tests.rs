@@ -173,18 +173,18 @@ fn without_a_policy_nothing_protects_but_tombstones_hold() {
 }
 
 #[test]
-fn attempts_count_the_slots_taken_after_a_predecessor() {
+fn the_first_free_slot_after_a_predecessor_is_found_whatever_the_later_ones_hold() {
     let records = [
         policy(|_| {}),
         key(1, T0, |_| {}),
         successor(2, 1, T0.plus(DAY_MS)),
         key(3, T0.plus(DAY_MS), |k| {
             k.predecessor = Some(key_id(1));
-            k.attempt = 4;
+            k.attempt = u32::MAX;
         }),
     ];
     let ring = ring(&records, T0.plus(DAY_MS));
-    assert_eq!([None, Some(key_id(1)), Some(key_id(2))].map(|p| ring.free_attempt(p)), [1, 5, 0]);
+    assert_eq!([None, Some(key_id(1)), Some(key_id(2))].map(|p| ring.free_attempt(p)), [1, 1, 0]);
     assert_eq!(id_of(&records[1]), key_id(1));
 }
 
