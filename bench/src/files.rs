@@ -61,7 +61,10 @@ pub(crate) fn large_file(dkm: &Path, quick: bool) -> Result<Section> {
     ours.variables = vec![
         ("DKM_REPOSITORY".into(), format!("dir:{}", place("repository"))),
         ("DKM_GROUP".into(), "bench".into()),
+        // Nothing of the user's: no configuration, and no line in his journal.
         ("HOME".into(), place("home")),
+        ("XDG_CONFIG_HOME".into(), place("home")),
+        ("XDG_STATE_HOME".into(), place("home")),
     ];
     for arguments in [&["init"][..], &["group", "create", "bench"]] {
         let status = Command::new(&dkm)

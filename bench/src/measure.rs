@@ -62,6 +62,20 @@ pub(crate) fn plain<'a, T>(mut work: impl FnMut() -> T + 'a) -> Candidate<'a> {
     })
 }
 
+/// Work whose result is let go of outside of the time.
+pub(crate) fn making<'a, T>(mut work: impl FnMut() -> T + 'a) -> Candidate<'a> {
+    Box::new(move |times| {
+        let mut total = Duration::ZERO;
+        for _ in 0..times {
+            let start = Instant::now();
+            let made = work();
+            total += start.elapsed();
+            drop(made);
+        }
+        total
+    })
+}
+
 /// Work that consumes an input, which is made outside of the time, a few at once so that they stay in the cache.
 pub(crate) fn consuming<'a, I, T>(
     mut make: impl FnMut() -> I + 'a,

@@ -1,46 +1,59 @@
-//! The product as measured: a key in the cache, a fresh salt from the generator for every blob.
+//! The product as measured: a group in a directory repository, its key in the client's memory.
 
-use anyhow::{Result, anyhow};
-use dkm_core::blob::{BlobKey, ChunkCipher, Header, open, seal};
-use dkm_core::record::Family;
-use dkm_core::{Context, GroupId, Suite};
+use std::path::Path;
 
-/// The default of policies, in bytes.
-const CHUNK: u32 = 64 * 1024;
+use anyhow::Result;
+use dkm::blocking::{Client, Group, NewGroup, Options};
+use dkm::core::policy::Policy;
+use dkm::repository::GroupAccess;
+use dkm::repository::directory::{CreateOptions, DirectoryRepository};
+use dkm::{Context, Location, Plaintext};
+use tempfile::TempDir;
 
 pub(crate) struct Product {
-    key: BlobKey,
+    group: Group,
     context: Context,
+    /// Where the repository lies.
+    _folder: TempDir,
 }
 
 impl Product {
     pub(crate) fn new() -> Result<Self> {
-        let context = Context::new().with("account", "alice@example.org")?;
-        Ok(Self { key: BlobKey::new(GroupId([1; 16]), Family::Native, &[7; 32]), context })
-    }
-
-    fn header(&self) -> Result<Header> {
-        let mut salt = [0; 32];
-        aws_lc_rs::rand::fill(&mut salt).map_err(|_| anyhow!("no randomness"))?;
-        Ok(Header::new(Suite::Aes256Gcm, self.key.group(), self.key.id(), salt, CHUNK)?)
+        let folder = tempfile::tempdir()?;
+        let group = new_group(&folder.path().join("repository"))?;
+        Ok(Self { group, context: Context::new().with("account", "alice@example.org")?, _folder: folder })
     }
 
     pub(crate) fn protect(&self, plaintext: &[u8]) -> Result<Vec<u8>> {
-        Ok(seal(&self.key, &self.header()?, &self.context, plaintext)?)
+        Ok(self.group.protect(&self.context, plaintext)?)
     }
 
-    /// As streams do it: chunks are sealed where they lie.
-    pub(crate) fn protect_in_place(&self, buffer: &mut [u8]) -> Result<[u8; 16]> {
-        let cipher = ChunkCipher::sealing(&self.key, &self.header()?, &self.context)?;
-        let last = buffer.len().div_ceil(cipher.chunk_size()).saturating_sub(1);
-        let mut tag = [0; 16];
-        for (index, chunk) in buffer.chunks_mut(cipher.chunk_size()).enumerate() {
-            tag = cipher.seal_chunk(index.try_into()?, index == last, chunk)?;
-        }
-        Ok(tag)
+    pub(crate) fn protect_into(&self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        Ok(self.group.protect_into(&self.context, plaintext, out)?)
     }
 
-    pub(crate) fn unprotect(&self, blob: &[u8]) -> Result<dkm_core::Plaintext> {
-        Ok(open(&self.key, &self.context, blob)?)
+    pub(crate) fn unprotect(&self, blob: &[u8]) -> Result<Plaintext> {
+        Ok(self.group.unprotect(&self.context, blob)?)
     }
+
+    pub(crate) fn unprotect_into(&self, blob: &[u8], out: &mut Plaintext) -> Result<()> {
+        Ok(self.group.unprotect_into(&self.context, blob, out)?)
+    }
+}
+
+/// A new group in a new repository, with the default policy of directory repositories.
+pub(crate) fn new_group(repository: &Path) -> Result<Group> {
+    DirectoryRepository::create(repository, &CreateOptions::default())?;
+    let new = NewGroup {
+        name: "bench".into(),
+        description: None,
+        policy: Policy::for_directory(),
+        access: GroupAccess::default(),
+    };
+    Ok(client(repository)?.create_group(new)?)
+}
+
+/// A client that has read nothing yet. It reads when asked, not in the background.
+pub(crate) fn client(repository: &Path) -> Result<Client> {
+    Ok(Client::open(&Location::directory(repository), Options { background: false, ..Options::default() })?)
 }

@@ -127,8 +127,8 @@ pub(crate) fn page(sections: &[Section], left_out: &[&str]) -> String {
         "# Performance\n\n\
          Written by `cargo xtask bench`; repeat it with the same command. Figures of one machine say little about \
          another, so the targets are ratios, measured in the same run: candidates take turns (ABAB…), and a ratio is \
-         the median of the rounds' ratios. In parentheses stands the middle half of all rounds. In memory, \
-         the blob engine (crate dkm-core) is measured with a ready key.\n\n\
+         the median of the rounds' ratios. In parentheses stands the middle half of all rounds. The \
+         library is measured through the blocking client of a directory repository, the command as a process.\n\n\
          | | |\n|---|---|\n| processor | {} |\n| cores | {cores} |\n| system | {} |\n| compiler | {} |\n\
          | peers | asherah {}, {}, {} |\n| date | {} |\n\n## Targets\n\n| target | wanted | found | |\n|---|---|---|---|\n",
         processor(),

@@ -17,13 +17,19 @@ pub trait Clock: fmt::Debug + Send + Sync {
 pub struct SystemClock {
     /// The highest wall time seen, minus the monotonic time at which it was seen, in milliseconds.
     ahead_ms: AtomicU64,
+    /// How far the kernel's quick answers may lag behind, in milliseconds. It is added: a file that was written a moment
+    /// ago, and the key in it, must not seem to be made in the future.
+    lag_ms: u64,
 }
 
 impl SystemClock {
     /// A clock that starts now.
     #[must_use]
     pub fn new() -> Self {
-        Self { ahead_ms: AtomicU64::new(wall_ms().saturating_sub(monotonic_ms())) }
+        let tick = rustix::time::clock_getres(rustix::time::ClockId::RealtimeCoarse);
+        // The tick's own part of a millisecond, and those that are cut off from both clocks, are less than two.
+        let lag_ms = milliseconds(tick).saturating_add(2);
+        Self { ahead_ms: AtomicU64::new(wall_ms().saturating_sub(monotonic_ms())), lag_ms }
     }
 }
 
@@ -41,12 +47,12 @@ impl Clock for SystemClock {
         // Written only when the wall clock was set forward, so that readers on many threads share the line.
         let ahead =
             if ahead > known { self.ahead_ms.fetch_max(ahead, Ordering::Relaxed).max(ahead) } else { known };
-        Timestamp(monotonic.saturating_add(ahead))
+        Timestamp(monotonic.saturating_add(ahead).saturating_add(self.lag_ms))
     }
 }
 
-/// The kernel answers both of these without a system call, to the tick (some milliseconds), which is exact enough for
-/// times that policy counts in seconds at least.
+/// The kernel answers both of these without a system call, with the time of its last tick (some milliseconds ago), which
+/// is exact enough for times that policy counts in seconds at least.
 fn wall_ms() -> u64 {
     milliseconds(rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse))
 }
@@ -87,6 +93,18 @@ impl Clock for ManualClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_made_a_moment_ago_is_not_in_the_future() {
+        let clock = SystemClock::new();
+        let precise = || milliseconds(rustix::time::clock_gettime(rustix::time::ClockId::Realtime));
+        let begun = precise();
+        // Some ticks long: the kernel's quick answers lag behind most of the time.
+        while precise() < begun + 50 {
+            let made = Timestamp(precise());
+            assert!(clock.now() >= made);
+        }
+    }
 
     #[test]
     fn a_wall_clock_set_back_does_not_take_time_back() {

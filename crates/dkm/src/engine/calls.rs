@@ -45,8 +45,10 @@ pub enum Reprotected {
 impl Engine {
     fn header(&self, protecting: &Protecting) -> Result<Header> {
         let mut salt = [0u8; 32];
-        aws_lc_rs::rand::fill(&mut salt)
-            .map_err(|_| Error::Internal("the system gives no randomness".to_owned()))?;
+        // From the system for every blob, so that neither a fork nor a restored snapshot of this process repeats one. It
+        // takes half the time of the cryptographic library's generator, which asks the processor for more each time.
+        getrandom::fill(&mut salt)
+            .map_err(|e| Error::Internal(format!("the system gives no randomness: {e}")))?;
         Ok(Header::new(protecting.suite, self.group, protecting.id, salt, protecting.chunk_size)?)
     }
 

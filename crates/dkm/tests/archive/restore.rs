@@ -199,3 +199,46 @@ fn a_group_that_lost_its_root_keys_is_restored_in_place() {
     let again = group.protect(&context(), b"new").unwrap();
     assert_eq!(&*world.fresh("uid:0").unprotect(&context(), &again).unwrap(), b"new");
 }
+
+#[test]
+fn a_restore_that_was_cut_off_is_run_again() {
+    let (_, archive, blob, _) = lost();
+    let empty = Archive { entries: Vec::new(), ..archive.clone() };
+    for operations in 0.. {
+        let world = World::new(1);
+        let (group, _) =
+            archive::restore_group(&world.client(), &empty, &access(), &because("test")).unwrap();
+        world.repository.faults(0, |faults| faults.cut_off_after = Some(operations));
+        let first = archive::restore(&group, &archive, &because("test"));
+        world.repository.heal();
+        let group = world.fresh("uid:0");
+        archive::restore(&group, &archive, &because("test")).unwrap();
+        assert_eq!(&*group.unprotect(&context(), &blob).unwrap(), b"old", "after {operations} operations");
+        assert_eq!(archive::restore(&group, &archive, &because("test")).unwrap().keys, 0);
+        if first.is_ok() {
+            assert!(operations > 10);
+            return;
+        }
+    }
+}
+
+#[test]
+fn the_restore_of_a_lost_group_that_was_cut_off_is_run_again() {
+    let (_, archive, blob, _) = lost();
+    for operations in 0.. {
+        let world = World::new(1);
+        world.repository.faults(0, |faults| faults.cut_off_after = Some(operations));
+        let first = archive::restore_group(&world.client(), &archive, &access(), &because("test"));
+        world.repository.heal();
+        if let Ok((group, _)) = first {
+            assert!(operations > 10);
+            assert_eq!(&*group.unprotect(&context(), &blob).unwrap(), b"old");
+            return;
+        }
+        assert!(world.client().groups().unwrap().is_empty(), "not announced before it is whole");
+        let (group, _) = archive::restore_group(&world.client(), &archive, &access(), &because("test"))
+            .unwrap_or_else(|error| panic!("after {operations} operations: {error}"));
+        assert_eq!(&*group.unprotect(&context(), &blob).unwrap(), b"old", "after {operations} operations");
+        assert!(group.protect(&context(), b"x").is_ok());
+    }
+}

@@ -22,7 +22,7 @@ pub(super) fn write(group: GroupId, key: &[u8; 32]) -> Zeroizing<Vec<u8>> {
     line
 }
 
-/// Reads the line of the root key `id` of `group`. Anything else than [`write`] would have written is refused.
+/// Reads the line of the root key `id` of `group`. Anything else than [`write()`] would have written is refused.
 pub(super) fn read(group: GroupId, id: RootKeyId, line: &[u8]) -> Result<Zeroizing<[u8; 32]>, &'static str> {
     const NOT_ONE: &str = "it is not a root key file that this program knows";
     let rest = line.strip_prefix(PREFIX).ok_or(NOT_ONE)?;
