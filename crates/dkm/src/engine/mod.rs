@@ -4,6 +4,7 @@
 //! through [`State`], and through a single flight of readings.
 
 mod calls;
+mod create;
 mod destroy;
 mod flight;
 mod lifecycle;
