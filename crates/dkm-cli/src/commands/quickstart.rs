@@ -390,9 +390,23 @@ fn make_identity(path: &Path) -> Result<String> {
     Ok(recipient)
 }
 
+/// A line that puts this program on the shell's path, where the shell would not find it.
+fn put_on_path() -> String {
+    let Ok(program) = std::env::current_exe().and_then(|program| program.canonicalize()) else {
+        return String::new();
+    };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join("dkm")).find(|file| file.is_file());
+    if found.and_then(|file| file.canonicalize().ok()).is_some_and(|file| file == program) {
+        return String::new();
+    }
+    let folder = program.parent().map(text).unwrap_or_default();
+    format!("   export PATH={}:\"$PATH\"\n", shell_word(&folder))
+}
+
 fn farewell(tour: &Tour<'_>, client: &Client) -> String {
     format!(
-        "\n{}\n\
+        "\n{}\n{}\
          \x20  export DKM_REPOSITORY={} DKM_GROUP={GROUP}\n\n\
          \x20  echo 'my first secret' | dkm protect -c user=me -o first.dkm\n\
          \x20  dkm unprotect -c user=me first.dkm\n\
@@ -401,6 +415,7 @@ fn farewell(tour: &Tour<'_>, client: &Client) -> String {
          \x20  dkm group create mail --description 'mailbox passwords'\n\n\
          dkm --help tells the rest. To forget the tour: rm -r {}\n",
         styled(BOLD, "Five commands to go on with"),
+        put_on_path(),
         shell_word(&client.url()),
         shell_word(&tour.folder.display().to_string())
     )
