@@ -286,9 +286,8 @@ pub struct Ring {
     pub findings: Vec<Finding>,
     destroyed: BTreeSet<KeyId>,
     index: BTreeMap<KeyId, usize>,
-    /// By predecessor, the attempt after the highest that is taken: by any record, even if a copy of its key counts in
-    /// its place.
-    free_attempts: BTreeMap<Option<KeyId>, u32>,
+    /// Names in the room of keys that are taken: by whatever lies there, whether it counts or not.
+    taken: BTreeSet<SlotName>,
 }
 
 impl Ring {
@@ -312,6 +311,9 @@ impl Ring {
         let mut keys: BTreeMap<KeyId, RingKey> = BTreeMap::new();
         let mut slots: BTreeMap<&SlotName, KeyId> = BTreeMap::new();
         for seen in observed {
+            if seen.room == Room::Keys {
+                ring.taken.insert(seen.name.clone());
+            }
             if seen.record.room() != seen.room {
                 ring.ignore(
                     seen,
@@ -335,10 +337,6 @@ impl Ring {
                     if slots.insert(&seen.name, key.id).is_some_and(|other| other != key.id) {
                         ring.findings.push(Finding::ConflictTwins { name: seen.name.clone() });
                     }
-                    if key.origin == Origin::Rolled {
-                        let free = ring.free_attempts.entry(key.predecessor).or_default();
-                        *free = key.attempt.saturating_add(1).max(*free);
-                    }
                     keep_better(&mut keys, seen, key);
                 }
             }
@@ -356,7 +354,7 @@ impl Ring {
             let name = SlotName::for_content("policy", *digest);
             ring.findings.push(Finding::Ignored { room: Room::Control, name, why: why.clone() });
         }
-        let counting = status::counting(&statuses, ring.policies.effective(), &mut ring.findings);
+        let counting = status::counting(&statuses, &ring.policies, &mut ring.findings);
         ring.destroyed = status::destroyed(&counting);
         let Some(policy) = ring.policies.effective().cloned() else {
             ring.findings.sort();
@@ -420,7 +418,7 @@ impl Ring {
     /// Whether a record other than a key counts, as far as its author and access control decide that.
     pub(crate) fn counts(&self, seen: &Observed) -> bool {
         match &seen.record {
-            Record::Status(status) => status::author_may(seen, status, self.policy()).is_ok(),
+            Record::Status(status) => status::author_may(seen, status, &self.policies).is_ok(),
             Record::Policy(_) => self.policies.versions().iter().any(|v| v.digest == seen.digest),
             _ => seen.attested.template_ok,
         }
@@ -434,10 +432,23 @@ impl Ring {
         candidates.into_iter().rev()
     }
 
-    /// The first free attempt at the slot after `predecessor`.
+    /// The first free attempt at the slot after `predecessor`. Attempts are counted by what lies in their slots and not by
+    /// what records say of themselves: a creator who means ill could otherwise name the last one.
     #[must_use]
     pub fn free_attempt(&self, predecessor: Option<KeyId>) -> u32 {
-        self.free_attempts.get(&predecessor).copied().unwrap_or(0)
+        let is_free = |attempt: &u32| !self.taken.contains(&SlotName::for_key(predecessor, *attempt));
+        (0..=u32::MAX).find(is_free).unwrap_or(u32::MAX)
+    }
+
+    /// Whether something lies in this slot of the keys' room.
+    #[must_use]
+    pub fn has_slot(&self, name: &SlotName) -> bool {
+        self.taken.contains(name)
+    }
+
+    /// Takes names in the room of keys that hold what could not be read: they are no less taken.
+    pub fn take_slots(&mut self, names: impl IntoIterator<Item = SlotName>) {
+        self.taken.extend(names);
     }
 
     fn ignore(&mut self, seen: &Observed, why: String) {
@@ -465,6 +476,8 @@ fn keep_better(keys: &mut BTreeMap<KeyId, RingKey>, seen: &Observed, record: &Ke
             in_place,
             std::cmp::Reverse(k.record.origin),
             k.attested.template_ok,
+            // Whoever has the material can make a copy with other times, but not before the key was there.
+            std::cmp::Reverse(k.attested.created),
             std::cmp::Reverse(k.digest),
         )
     };
@@ -480,12 +493,16 @@ fn keep_better(keys: &mut BTreeMap<KeyId, RingKey>, seen: &Observed, record: &Ke
     }
 }
 
-/// A key is superseded when the next trusted key in rank activates, whatever becomes of that one later.
+/// A key is superseded when the next trusted key in rank activates, whatever becomes of that one later. A key that was
+/// archived, compromised or destroyed before it could protect supersedes nothing.
 fn supersede(keys: &mut [RingKey]) {
     let mut next: Option<Timestamp> = None;
     for key in keys.iter_mut().rev() {
         key.superseded_at = next;
-        if key.distrust.is_none() && key.record.family == Family::Native {
+        let status = &key.status;
+        let ended = [status.deactivated, status.compromised, status.destroyed].into_iter().flatten().min();
+        let never_protected = ended.is_some_and(|at| at <= key.activation());
+        if key.distrust.is_none() && key.record.family == Family::Native && !never_protected {
             next = Some(key.activation());
         }
     }

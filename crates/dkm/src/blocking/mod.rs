@@ -99,7 +99,9 @@ impl Client {
         let repository = DirectoryRepository::open(path)?;
         let folder = options.root_keys.clone().or_else(|| root_keys.clone());
         let folder = folder.unwrap_or_else(|| repository.root_keys().to_path_buf());
-        Self::new(Arc::new(repository), Arc::new(FileRootKeys::new(folder)), options)
+        let vault = Vault::new();
+        let roots = FileRootKeys::with_vault(folder, vault.clone());
+        Self::build(Arc::new(repository), Arc::new(roots), vault, options)
     }
 
     /// A client of a repository and a holder of root keys that the caller made.
@@ -109,6 +111,15 @@ impl Client {
     pub fn new(
         repository: Arc<dyn Repository>,
         roots: Arc<dyn RootKeyProvider>,
+        options: Options,
+    ) -> Result<Self> {
+        Self::build(repository, roots, Vault::new(), options)
+    }
+
+    fn build(
+        repository: Arc<dyn Repository>,
+        roots: Arc<dyn RootKeyProvider>,
+        vault: Arc<Vault>,
         options: Options,
     ) -> Result<Self> {
         let identity = match options.identity {
@@ -121,7 +132,7 @@ impl Client {
             clock: options.clock,
             journal: options.journal,
             escrow: options.escrow,
-            vault: Vault::new(),
+            vault,
             identity,
             background: options.background,
         };

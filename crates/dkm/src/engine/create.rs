@@ -37,8 +37,7 @@ impl Engine {
             self.put(&record, &record.slot(self.group, 0))?;
         }
         self.refresh(Need::Fresh)?;
-        let made = self.make_key(None, 0, self.parts.clock.now(), "first")?;
-        self.refresh(Need::Fresh)?;
+        let made = self.make_key(None, self.parts.clock.now(), "first")?;
         if let Made::Created(key) = made {
             self.await_usable(key.key, "making the group")?;
         }

@@ -79,6 +79,7 @@ impl Engine {
             known.iter_mut().for_each(|known| *known = KnownOf::default());
             state.member.deny();
             state.keys.clear();
+            self.parts.roots.forget(self.group);
             state.refresh_due = self.parts.clock.now().plus(RETRY_MIN_MS);
             self.publish(&mut state);
             return Err(error);
