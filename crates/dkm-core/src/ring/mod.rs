@@ -14,7 +14,7 @@ use crate::id::{Digest, GroupId, KeyId};
 use crate::policy::{Policy, PolicyChain};
 use crate::record::{ExposedRecord, Family, KeyRecord, Origin, Record};
 use crate::safeguards::Safeguards;
-use crate::slot::{Attestation, Room, SlotName};
+use crate::slot::{Attestation, Principal, Room, SlotName};
 use crate::time::Timestamp;
 
 /// Most keys of a ring.
@@ -92,6 +92,10 @@ pub struct StatusSummary {
     pub deactivated: Option<Timestamp>,
     /// Compromised, and since when.
     pub compromised: Option<Timestamp>,
+    /// Who said that it is compromised.
+    pub compromised_by: BTreeSet<Principal>,
+    /// From when until when it was suspended, cancelled suspensions too; no end while nothing cancels it.
+    pub stopped: Vec<(Timestamp, Option<Timestamp>)>,
     /// Destroyed, and since when.
     pub destroyed: Option<Timestamp>,
     /// The latest reason given.
@@ -285,10 +289,9 @@ pub struct Ring {
     /// What readers should know.
     pub findings: Vec<Finding>,
     destroyed: BTreeSet<KeyId>,
+    /// Slots of the keys room with anything but the record that stands for a key of the ring.
+    occupied: BTreeSet<SlotName>,
     index: BTreeMap<KeyId, usize>,
-    /// By predecessor, the attempt after the highest that is taken: by any record, even if a copy of its key counts in
-    /// its place.
-    free_attempts: BTreeMap<Option<KeyId>, u32>,
 }
 
 impl Ring {
@@ -335,11 +338,7 @@ impl Ring {
                     if slots.insert(&seen.name, key.id).is_some_and(|other| other != key.id) {
                         ring.findings.push(Finding::ConflictTwins { name: seen.name.clone() });
                     }
-                    if key.origin == Origin::Rolled {
-                        let free = ring.free_attempts.entry(key.predecessor).or_default();
-                        *free = key.attempt.saturating_add(1).max(*free);
-                    }
-                    keep_better(&mut keys, seen, key);
+                    ring.occupied.extend(keep_better(&mut keys, seen, key));
                 }
             }
         }
@@ -391,8 +390,13 @@ impl Ring {
             }
         }
         keys.sort_by_key(RingKey::rank);
-        supersede(&mut keys);
+        supersede(&mut keys, now);
         ring.index = keys.iter().enumerate().map(|(i, key)| (key.id(), i)).collect();
+        if !ring.occupied.is_empty() {
+            // A slot that the ring's own key lies in is known by that.
+            let own: BTreeSet<&SlotName> = keys.iter().map(|k| &k.name).collect();
+            ring.occupied.retain(|name| !own.contains(name));
+        }
         ring.keys = keys;
         ring.findings.sort();
         ring.findings.dedup();
@@ -434,19 +438,40 @@ impl Ring {
         candidates.into_iter().rev()
     }
 
-    /// The first free attempt at the slot after `predecessor`.
+    /// The first free attempt at the slot after `predecessor`. What lies in a slot decides, not what a record says of
+    /// itself: a record that claims the highest attempt, or litter in the next slot, must not stop the group from rolling.
     #[must_use]
     pub fn free_attempt(&self, predecessor: Option<KeyId>) -> u32 {
-        self.free_attempts.get(&predecessor).copied().unwrap_or(0)
+        let taken: BTreeSet<&SlotName> =
+            self.keys.iter().map(|k| &k.name).chain(self.occupied.iter()).collect();
+        let is_free = |attempt: &u32| !taken.contains(&SlotName::for_key(predecessor, *attempt));
+        let highest = self
+            .keys
+            .iter()
+            .filter(|k| k.record.predecessor == predecessor && k.record.slot() == k.name)
+            .map(|k| k.record.attempt)
+            .max();
+        let next = highest.map_or(Some(0), |attempt| attempt.checked_add(1)).filter(is_free);
+        next.or_else(|| (0..=u32::MAX).find(is_free)).unwrap_or(u32::MAX)
+    }
+
+    /// Names slots of the keys room that hold something that could not be read: no key fits in there.
+    pub(crate) fn occupy(&mut self, names: impl IntoIterator<Item = SlotName>) {
+        self.occupied.extend(names);
     }
 
     fn ignore(&mut self, seen: &Observed, why: String) {
+        if seen.room == Room::Keys {
+            self.occupied.insert(seen.name.clone());
+        }
         self.findings.push(Finding::Ignored { room: seen.room, name: seen.name.clone(), why });
     }
 }
 
-/// Several records of one key: its own before a restored copy of it, a verified before an unverified one.
-fn keep_better(keys: &mut BTreeMap<KeyId, RingKey>, seen: &Observed, record: &KeyRecord) {
+/// Several records of one key: its own before a restored copy of it, a verified before an unverified one, and the
+/// oldest before later ones: whoever has read a key could otherwise put it into another slot as a new one.
+/// Returns the slot of the record that does not count.
+fn keep_better(keys: &mut BTreeMap<KeyId, RingKey>, seen: &Observed, record: &KeyRecord) -> Option<SlotName> {
     let candidate = RingKey {
         record: record.clone(),
         digest: seen.digest,
@@ -465,32 +490,51 @@ fn keep_better(keys: &mut BTreeMap<KeyId, RingKey>, seen: &Observed, record: &Ke
             in_place,
             std::cmp::Reverse(k.record.origin),
             k.attested.template_ok,
+            std::cmp::Reverse(k.attested.created),
             std::cmp::Reverse(k.digest),
         )
     };
     match keys.entry(record.id) {
         std::collections::btree_map::Entry::Vacant(free) => {
             free.insert(candidate);
+            None
         }
         std::collections::btree_map::Entry::Occupied(mut taken) => {
-            if worth(&candidate) > worth(taken.get()) {
-                taken.insert(candidate);
+            let worse =
+                if worth(&candidate) > worth(taken.get()) { taken.insert(candidate) } else { candidate };
+            Some(worse.name)
+        }
+    }
+}
+
+/// A key is superseded when a trusted key that is better than it activates, whatever becomes of that one later. Better
+/// is what [`Ring::protecting`] prefers: a key that nobody was exposed to supersedes one that somebody was, even if
+/// that one activates later, and is not superseded by it.
+fn supersede(keys: &mut [RingKey], now: Timestamp) {
+    let counts = |key: &RingKey| key.distrust.is_none() && key.record.family == Family::Native;
+    let first_unexposed =
+        keys.iter().filter(|k| counts(k) && !k.is_exposed(now)).map(RingKey::activation).min();
+    let mut next: Option<Timestamp> = None;
+    let mut next_unexposed: Option<Timestamp> = None;
+    for key in keys.iter_mut().rev() {
+        let activation = key.activation();
+        if key.is_exposed(now) {
+            let replaced = first_unexposed.map(|at| at.max(activation));
+            key.superseded_at = [next, replaced].into_iter().flatten().min();
+        } else {
+            key.superseded_at = next_unexposed;
+        }
+        if counts(key) {
+            next = Some(activation);
+            if !key.is_exposed(now) {
+                next_unexposed = Some(activation);
             }
         }
     }
 }
 
-/// A key is superseded when the next trusted key in rank activates, whatever becomes of that one later.
-fn supersede(keys: &mut [RingKey]) {
-    let mut next: Option<Timestamp> = None;
-    for key in keys.iter_mut().rev() {
-        key.superseded_at = next;
-        if key.distrust.is_none() && key.record.family == Family::Native {
-            next = Some(key.activation());
-        }
-    }
-}
-
+#[cfg(test)]
+mod found;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

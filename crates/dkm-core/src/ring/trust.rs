@@ -68,7 +68,7 @@ pub(super) fn judge(keys: &mut [RingKey], history: &History<'_>, now: Timestamp,
     for i in 0..keys.len() {
         let (before, rest) = keys.split_at_mut(i);
         let Some(key) = rest.first_mut() else { break };
-        key.distrust = plain_faults(key, history.policy, now).or_else(|| {
+        key.distrust = plain_faults(key, history.policy, now, safeguards).or_else(|| {
             if !safeguards.activation_delay {
                 return None;
             }
@@ -108,10 +108,10 @@ fn is_first(key: &RingKey) -> bool {
         && key.record.family == Family::Native
 }
 
-fn plain_faults(key: &RingKey, policy: &Policy, now: Timestamp) -> Option<Distrust> {
+fn plain_faults(key: &RingKey, policy: &Policy, now: Timestamp, safeguards: Safeguards) -> Option<Distrust> {
     if !key.verified {
         Some(Distrust::NotVerified)
-    } else if key.record.slot() != key.name {
+    } else if safeguards.slot_names && key.record.slot() != key.name {
         Some(Distrust::WrongSlot)
     } else if key.record.family != Family::Native {
         Some(Distrust::ForeignFamily)
@@ -145,16 +145,50 @@ fn is_excepted(key: &RingKey, before: &[RingKey], first: Option<Timestamp>, hist
     }
     let exposed =
         |from: Timestamp| history.exposures.iter().any(|e| e.until_ms <= created.0 && from.0 < e.until_ms);
-    // Of a key that was destroyed since, only its statuses tell why it was replaced.
-    if let Some(erased) = key.record.predecessor.and_then(|id| history.tombstones.get(&id)) {
-        return erased.compromised.is_some() || exposed(Timestamp(0));
+    let mut active: Vec<&RingKey> =
+        before.iter().filter(|k| k.distrust.is_none() && k.activation() <= created).collect();
+    // Of a key that was destroyed since, only its statuses tell why it was replaced. It did not protect any more after
+    // its destruction, nor after another key took its place: a short delay had no reason then.
+    if let Some((id, erased)) = key.record.predecessor.and_then(|id| history.tombstones.get_key_value(&id)) {
+        let replaced = active.iter().any(|k| {
+            k.record.predecessor == Some(*id) || erased.compromised.is_some_and(|at| k.activation() > at)
+        });
+        return !replaced
+            && erased.destroyed.is_some_and(|at| created <= at)
+            && (erased.compromised.is_some() || exposed(Timestamp(0)));
     }
-    // The key that protected when this one was made, its later fate aside.
-    let protected =
-        before.iter().filter(|k| k.distrust.is_none() && k.activation() <= created).max_by_key(|k| k.rank());
-    let Some(protected) = protected else { return false };
-    if protected.status.compromised.is_some() {
-        return true;
+    // The key that protected when this one was made, its later fate aside. A key that was, or may have been, suspended
+    // at that time leaves the question to the one before it.
+    active.sort_by_key(|k| std::cmp::Reverse((!k.is_exposed(created), k.rank())));
+    let mut is_compromised = false;
+    for protected in active {
+        if exposed(protected.attested.created) {
+            return true;
+        }
+        if let Some(at) = protected.status.compromised {
+            // An owner makes the new key first and then says so. Nobody else can have known: what others had made with
+            // a short delay before does not become right by it.
+            if protected.status.compromised_by.contains(&key.attested.creator) {
+                return true;
+            }
+            if created.plus(history.policy.clock_skew_ms) < at {
+                return false;
+            }
+            is_compromised = true;
+        } else if !was_stopped(&protected.status, created, history.policy) {
+            return false;
+        }
     }
-    exposed(protected.attested.created)
+    is_compromised
+}
+
+/// Whether the maker of a key at `created` may have taken this key for one that does not protect. He may not have
+/// heard yet of a resume.
+fn was_stopped(status: &StatusSummary, created: Timestamp, policy: &Policy) -> bool {
+    let skew = policy.clock_skew_ms;
+    let lag = policy.refresh_interval_max_ms() + policy.replication_bound_ms + policy.creation_margin_ms();
+    let begun = |from: Timestamp| from <= created.plus(skew);
+    status.stopped.iter().any(|(from, until)| begun(*from) && until.is_none_or(|at| created <= at.plus(lag)))
+        || status.deactivated.is_some_and(begun)
+        || status.destroyed.is_some_and(begun)
 }
