@@ -4,8 +4,6 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use dkm_core::plan::Plan;
-
 use crate::engine::{Engine, Need};
 
 /// Wakes at least so often to see whether it is time, in milliseconds: a clock that was set forward is noticed.
@@ -71,14 +69,5 @@ fn run(engine: &Weak<Engine>, stop: &Stop) {
         if alive.is_refresh_due() && alive.refresh(Need::Any).is_ok() {
             alive.drive();
         }
-    }
-}
-
-/// When this client's plan may come out differently although nothing is read.
-pub(crate) fn plan_due(plan: Plan) -> Option<dkm_core::Timestamp> {
-    match plan {
-        Plan::Nothing { until } => Some(until),
-        Plan::Overdue { turn, .. } => turn,
-        Plan::CreateKey { .. } | Plan::NoKey => None,
     }
 }

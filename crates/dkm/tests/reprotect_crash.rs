@@ -169,7 +169,7 @@ fn check(group: &Group, scenario: Scenario, folder: &Path, finished: bool) -> us
         let found = if scenario == Scenario::Lines {
             let text = String::from_utf8(content).unwrap();
             text.lines()
-                .flat_map(|line| opened(&STANDARD.decode(&line[11..].split('"').next().unwrap()).unwrap()))
+                .flat_map(|line| opened(&STANDARD.decode(line[11..].split('"').next().unwrap()).unwrap()))
                 .collect()
         } else {
             opened(&content)

@@ -79,6 +79,26 @@ fn an_account_without_privileges_has_all_of_it_too() {
 }
 
 #[test]
+fn a_group_that_root_makes_for_another_owner_is_the_owners() {
+    if !is_root() {
+        eprintln!("SKIPPED: needs root");
+        return;
+    }
+    let world = World::empty();
+    let other = format!("dir:{}", world.path().join("repository").display());
+    for arguments in [&["init"][..], &["group", "create", "mail", "--owner", "65534"]] {
+        world.dkm(arguments.iter().copied().chain(["--repository", &other])).succeeded();
+    }
+    let run = |arguments: &[&str], stdin: &[u8]| {
+        let arguments: Vec<&str> = arguments.iter().copied().chain(["--repository", &other]).collect();
+        world.dkm_with(arguments, stdin, |command| as_nobody(&world, command)).succeeded()
+    };
+    let blob = run(&["protect"], b"x").stdout;
+    assert_eq!(run(&["unprotect"], &blob).text(), "x");
+    assert_eq!(run(&["doctor"], b"").stderr, "");
+}
+
+#[test]
 fn a_group_that_may_not_be_read_is_not_opened() {
     if !is_root() {
         // Changing to another account is root's privilege; who runs the tests owns the group.

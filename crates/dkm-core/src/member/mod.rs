@@ -234,7 +234,7 @@ impl Member {
         let before = self.unread.len();
         self.unread.extend(names);
         if self.unread.len() != before {
-            self.ring.occupy(self.unread.iter().cloned());
+            self.ring.take_slots(self.unread.iter().cloned());
         }
     }
 
@@ -294,7 +294,7 @@ impl Member {
     /// Decides anew with a later clock what the records come to.
     pub fn rederive(&mut self) {
         self.ring = Ring::derive(self.union.values().map(AsRef::as_ref), self.now, self.safeguards);
-        self.ring.occupy(self.unread.iter().cloned());
+        self.ring.take_slots(self.unread.iter().cloned());
     }
 
     fn out_of_reach(&self) -> bool {

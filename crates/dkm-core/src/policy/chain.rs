@@ -110,13 +110,18 @@ impl PolicyChain {
     /// could have known, so that a policy changed later does not disown keys made under an earlier one.
     #[must_use]
     pub fn activation_delay_required_ms(&self, created: Timestamp) -> Option<u64> {
-        let known = self.versions.iter().filter(|v| {
+        self.known_at(created).map(|policy| policy.activation_delay_ms).min()
+    }
+
+    /// The versions that the author of a record which the repository took at `created` could have known to be in force.
+    pub(crate) fn known_at(&self, created: Timestamp) -> impl Iterator<Item = &Policy> {
+        let known = self.versions.iter().filter(move |v| {
             let p = &v.policy;
             let lag = p.refresh_interval_max_ms() + p.replication_bound_ms + p.creation_margin_ms();
             let replaced = self.versions.iter().filter(|w| w.version > v.version).map(|w| w.created).min();
             v.created <= created.plus(p.clock_skew_ms) && replaced.is_none_or(|at| created <= at.plus(lag))
         });
-        known.map(|v| v.policy.activation_delay_ms).min()
+        known.map(|v| &v.policy)
     }
 
     /// Records that do not count, and why.

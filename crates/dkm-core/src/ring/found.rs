@@ -41,7 +41,7 @@ fn litter_and_copies_of_known_keys_take_slots_too() {
     };
     let mut ring = ring(&[policy(|_| {}), key(1, T0, |_| {}), urgent(1, 1, 1, NOW), litter], NOW);
     assert_eq!(ring.free_attempt(Some(key_id(1))), 2);
-    ring.occupy([SlotName::for_key(Some(key_id(1)), 2)]);
+    ring.take_slots([SlotName::for_key(Some(key_id(1)), 2)]);
     assert_eq!(ring.free_attempt(Some(key_id(1))), 3);
 }
 
@@ -67,12 +67,12 @@ fn a_compromise_does_not_excuse_what_others_had_planted_before() {
     let after = by("uid:5", urgent(3, 1, 2, NOW.plus(HOUR_MS)));
     let compromise = status(1, Change::Compromised, NOW.plus(600_000), &[]);
     let records = [policy(|_| {}), key(1, T0, |_| {}), planted, before, compromise];
-    let ring = ring(&records, NOW.plus(HOUR_MS));
-    assert_eq!(distrust(&ring, 9), Some(Distrust::ShortDelay));
-    assert_eq!(distrust(&ring, 2), None);
+    let judged = ring(&records, NOW.plus(HOUR_MS));
+    assert_eq!(distrust(&judged, 9), Some(Distrust::ShortDelay));
+    assert_eq!(distrust(&judged, 2), None);
     // A client that makes one because nothing protects is right as well.
     let records = [records[0].clone(), records[1].clone(), records[4].clone(), after];
-    assert_eq!(distrust(&super::testing::ring(&records, NOW.plus(DAY_MS)), 3), None);
+    assert_eq!(distrust(&ring(&records, NOW.plus(DAY_MS)), 3), None);
 }
 
 #[test]

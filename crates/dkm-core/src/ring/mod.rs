@@ -289,9 +289,9 @@ pub struct Ring {
     /// What readers should know.
     pub findings: Vec<Finding>,
     destroyed: BTreeSet<KeyId>,
-    /// Slots of the keys room with anything but the record that stands for a key of the ring.
-    occupied: BTreeSet<SlotName>,
     index: BTreeMap<KeyId, usize>,
+    /// Names in the room of keys that are taken: by whatever lies there, whether it counts or not.
+    taken: BTreeSet<SlotName>,
 }
 
 impl Ring {
@@ -315,6 +315,9 @@ impl Ring {
         let mut keys: BTreeMap<KeyId, RingKey> = BTreeMap::new();
         let mut slots: BTreeMap<&SlotName, KeyId> = BTreeMap::new();
         for seen in observed {
+            if seen.room == Room::Keys {
+                ring.taken.insert(seen.name.clone());
+            }
             if seen.record.room() != seen.room {
                 ring.ignore(
                     seen,
@@ -338,7 +341,7 @@ impl Ring {
                     if slots.insert(&seen.name, key.id).is_some_and(|other| other != key.id) {
                         ring.findings.push(Finding::ConflictTwins { name: seen.name.clone() });
                     }
-                    ring.occupied.extend(keep_better(&mut keys, seen, key));
+                    keep_better(&mut keys, seen, key);
                 }
             }
         }
@@ -355,7 +358,7 @@ impl Ring {
             let name = SlotName::for_content("policy", *digest);
             ring.findings.push(Finding::Ignored { room: Room::Control, name, why: why.clone() });
         }
-        let counting = status::counting(&statuses, ring.policies.effective(), &mut ring.findings);
+        let counting = status::counting(&statuses, &ring.policies, &mut ring.findings);
         ring.destroyed = status::destroyed(&counting);
         let Some(policy) = ring.policies.effective().cloned() else {
             ring.findings.sort();
@@ -392,11 +395,6 @@ impl Ring {
         keys.sort_by_key(RingKey::rank);
         supersede(&mut keys, now);
         ring.index = keys.iter().enumerate().map(|(i, key)| (key.id(), i)).collect();
-        if !ring.occupied.is_empty() {
-            // A slot that the ring's own key lies in is known by that.
-            let own: BTreeSet<&SlotName> = keys.iter().map(|k| &k.name).collect();
-            ring.occupied.retain(|name| !own.contains(name));
-        }
         ring.keys = keys;
         ring.findings.sort();
         ring.findings.dedup();
@@ -424,7 +422,7 @@ impl Ring {
     /// Whether a record other than a key counts, as far as its author and access control decide that.
     pub(crate) fn counts(&self, seen: &Observed) -> bool {
         match &seen.record {
-            Record::Status(status) => status::author_may(seen, status, self.policy()).is_ok(),
+            Record::Status(status) => status::author_may(seen, status, &self.policies).is_ok(),
             Record::Policy(_) => self.policies.versions().iter().any(|v| v.digest == seen.digest),
             _ => seen.attested.template_ok,
         }
@@ -438,40 +436,32 @@ impl Ring {
         candidates.into_iter().rev()
     }
 
-    /// The first free attempt at the slot after `predecessor`. What lies in a slot decides, not what a record says of
-    /// itself: a record that claims the highest attempt, or litter in the next slot, must not stop the group from rolling.
+    /// The first free attempt at the slot after `predecessor`. Attempts are counted by what lies in their slots and not by
+    /// what records say of themselves: a creator who means ill could otherwise name the last one.
     #[must_use]
     pub fn free_attempt(&self, predecessor: Option<KeyId>) -> u32 {
-        let taken: BTreeSet<&SlotName> =
-            self.keys.iter().map(|k| &k.name).chain(self.occupied.iter()).collect();
-        let is_free = |attempt: &u32| !taken.contains(&SlotName::for_key(predecessor, *attempt));
-        let highest = self
-            .keys
-            .iter()
-            .filter(|k| k.record.predecessor == predecessor && k.record.slot() == k.name)
-            .map(|k| k.record.attempt)
-            .max();
-        let next = highest.map_or(Some(0), |attempt| attempt.checked_add(1)).filter(is_free);
-        next.or_else(|| (0..=u32::MAX).find(is_free)).unwrap_or(u32::MAX)
+        let is_free = |attempt: &u32| !self.taken.contains(&SlotName::for_key(predecessor, *attempt));
+        (0..=u32::MAX).find(is_free).unwrap_or(u32::MAX)
     }
 
-    /// Names slots of the keys room that hold something that could not be read: no key fits in there.
-    pub(crate) fn occupy(&mut self, names: impl IntoIterator<Item = SlotName>) {
-        self.occupied.extend(names);
+    /// Whether something lies in this slot of the keys' room.
+    #[must_use]
+    pub fn has_slot(&self, name: &SlotName) -> bool {
+        self.taken.contains(name)
+    }
+
+    /// Takes names in the room of keys that hold what could not be read: they are no less taken.
+    pub fn take_slots(&mut self, names: impl IntoIterator<Item = SlotName>) {
+        self.taken.extend(names);
     }
 
     fn ignore(&mut self, seen: &Observed, why: String) {
-        if seen.room == Room::Keys {
-            self.occupied.insert(seen.name.clone());
-        }
         self.findings.push(Finding::Ignored { room: seen.room, name: seen.name.clone(), why });
     }
 }
 
-/// Several records of one key: its own before a restored copy of it, a verified before an unverified one, and the
-/// oldest before later ones: whoever has read a key could otherwise put it into another slot as a new one.
-/// Returns the slot of the record that does not count.
-fn keep_better(keys: &mut BTreeMap<KeyId, RingKey>, seen: &Observed, record: &KeyRecord) -> Option<SlotName> {
+/// Several records of one key: its own before a restored copy of it, a verified before an unverified one.
+fn keep_better(keys: &mut BTreeMap<KeyId, RingKey>, seen: &Observed, record: &KeyRecord) {
     let candidate = RingKey {
         record: record.clone(),
         digest: seen.digest,
@@ -490,6 +480,7 @@ fn keep_better(keys: &mut BTreeMap<KeyId, RingKey>, seen: &Observed, record: &Ke
             in_place,
             std::cmp::Reverse(k.record.origin),
             k.attested.template_ok,
+            // Whoever has the material can make a copy with other times, but not before the key was there.
             std::cmp::Reverse(k.attested.created),
             std::cmp::Reverse(k.digest),
         )
@@ -497,21 +488,26 @@ fn keep_better(keys: &mut BTreeMap<KeyId, RingKey>, seen: &Observed, record: &Ke
     match keys.entry(record.id) {
         std::collections::btree_map::Entry::Vacant(free) => {
             free.insert(candidate);
-            None
         }
         std::collections::btree_map::Entry::Occupied(mut taken) => {
-            let worse =
-                if worth(&candidate) > worth(taken.get()) { taken.insert(candidate) } else { candidate };
-            Some(worse.name)
+            if worth(&candidate) > worth(taken.get()) {
+                taken.insert(candidate);
+            }
         }
     }
 }
 
 /// A key is superseded when a trusted key that is better than it activates, whatever becomes of that one later. Better
 /// is what [`Ring::protecting`] prefers: a key that nobody was exposed to supersedes one that somebody was, even if
-/// that one activates later, and is not superseded by it.
+/// that one activates later, and is not superseded by it. A key that was archived, compromised or destroyed before it
+/// could protect supersedes nothing.
 fn supersede(keys: &mut [RingKey], now: Timestamp) {
-    let counts = |key: &RingKey| key.distrust.is_none() && key.record.family == Family::Native;
+    let counts = |key: &RingKey| {
+        let status = &key.status;
+        let ended = [status.deactivated, status.compromised, status.destroyed].into_iter().flatten().min();
+        let never_protected = ended.is_some_and(|at| at <= key.activation());
+        key.distrust.is_none() && key.record.family == Family::Native && !never_protected
+    };
     let first_unexposed =
         keys.iter().filter(|k| counts(k) && !k.is_exposed(now)).map(RingKey::activation).min();
     let mut next: Option<Timestamp> = None;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Observed, RingKey, StatusSummary};
 use crate::id::{Digest, KeyId};
-use crate::policy::Policy;
+use crate::policy::{Policy, PolicyChain};
 use crate::record::{Change, Purpose, StatusRecord};
 use crate::time::Timestamp;
 
@@ -13,12 +13,12 @@ type ByKey<'a> = BTreeMap<KeyId, Vec<(&'a Observed, &'a StatusRecord)>>;
 /// The statuses that count, by key. While no policy is known, the repository's access control alone decides.
 pub(super) fn counting<'a>(
     statuses: &[(&'a Observed, &'a StatusRecord)],
-    policy: Option<&Policy>,
+    policies: &PolicyChain,
     findings: &mut Vec<Finding>,
 ) -> ByKey<'a> {
     let mut counting = ByKey::new();
     for (seen, status) in statuses {
-        match author_may(seen, status, policy) {
+        match author_may(seen, status, policies) {
             Ok(()) => counting.entry(status.key).or_default().push((seen, status)),
             Err(why) => findings.push(Finding::Ignored { room: seen.room, name: seen.name.clone(), why }),
         }
@@ -52,26 +52,28 @@ pub(super) fn apply(
     tombstones
 }
 
+/// Whether a status counts by its access control and its author: he must be among the owners (of a use notice: the
+/// creators) of a policy in force, or of one that he could have known to be in force when the repository took it. What
+/// was right when it was written stays so: a key does not come back to life because an owner leaves.
 pub(super) fn author_may(
     seen: &Observed,
     status: &StatusRecord,
-    policy: Option<&Policy>,
+    policies: &PolicyChain,
 ) -> Result<(), String> {
     if !seen.attested.template_ok {
         return Err("its access control is not the template's".to_owned());
     }
-    let Some(policy) = policy else { return Ok(()) };
-    let (allowed, role) = if status.purpose == Purpose::InUse {
-        (&policy.creators, "creator")
-    } else {
-        (&policy.owners, "owner")
+    let Some(policy) = policies.effective() else { return Ok(()) };
+    let in_use = status.purpose == Purpose::InUse;
+    let lets = |policy: &Policy| {
+        let allowed = if in_use { &policy.creators } else { &policy.owners };
+        allowed.as_ref().is_none_or(|names| names.contains(&seen.attested.creator.0))
     };
-    match allowed {
-        Some(names) if !names.contains(&seen.attested.creator.0) => {
-            Err(format!("its author {} is not an {role} of the group", seen.attested.creator))
-        }
-        _ => Ok(()),
+    if lets(policy) || policies.known_at(seen.attested.created).any(lets) {
+        return Ok(());
     }
+    let role = if in_use { "a creator" } else { "an owner" };
+    Err(format!("its author {} is not {role} of the group", seen.attested.creator))
 }
 
 fn summarize(summary: &mut StatusSummary, statuses: &[(&Observed, &StatusRecord)]) {

@@ -1,3 +1,4 @@
+mod attacks;
 mod order;
 mod statuses;
 mod trusted;
@@ -173,18 +174,18 @@ fn without_a_policy_nothing_protects_but_tombstones_hold() {
 }
 
 #[test]
-fn attempts_count_the_slots_taken_after_a_predecessor() {
+fn the_first_free_slot_after_a_predecessor_is_found_whatever_the_later_ones_hold() {
     let records = [
         policy(|_| {}),
         key(1, T0, |_| {}),
         successor(2, 1, T0.plus(DAY_MS)),
         key(3, T0.plus(DAY_MS), |k| {
             k.predecessor = Some(key_id(1));
-            k.attempt = 4;
+            k.attempt = u32::MAX;
         }),
     ];
     let ring = ring(&records, T0.plus(DAY_MS));
-    assert_eq!([None, Some(key_id(1)), Some(key_id(2))].map(|p| ring.free_attempt(p)), [1, 5, 0]);
+    assert_eq!([None, Some(key_id(1)), Some(key_id(2))].map(|p| ring.free_attempt(p)), [1, 1, 0]);
     assert_eq!(id_of(&records[1]), key_id(1));
 }
 
@@ -199,4 +200,18 @@ fn a_slot_stays_taken_when_a_restored_copy_counts_in_its_place() {
     let ring = ring(&[policy(|_| {}), key(1, T0, |_| {}), unopened, restored], T0.plus(3 * DAY_MS));
     assert_eq!(ring.key(key_id(2)).map(|k| k.record.origin), Some(Origin::Restored));
     assert_eq!(ring.free_attempt(Some(key_id(1))), 1);
+}
+
+#[test]
+fn a_key_that_ended_before_it_could_protect_supersedes_nothing() {
+    let made = T0.plus(DAY_MS);
+    let records = [policy(|_| {}), key(1, T0, |_| {}), successor(2, 1, made)];
+    let later = made.plus(30 * DAY_MS);
+    assert_eq!(ring(&records, later).key(key_id(1)).unwrap().state(later), KeyState::Deactivated);
+    for change in [Change::Deactivated, Change::Compromised, Change::Destroyed] {
+        let ended = [records.as_slice(), &[status(2, change, made.plus(1), &[])]].concat();
+        let ring = ring(&ended, later);
+        assert_eq!(ring.key(key_id(1)).unwrap().state(later), KeyState::Active, "{change:?}");
+        assert_eq!(ring.protecting(later).next().unwrap().id(), key_id(1));
+    }
 }

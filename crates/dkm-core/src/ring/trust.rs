@@ -1,6 +1,6 @@
 //! Which keys may protect: judged by what the repository attests, never by what a record says of itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::{RingKey, StatusSummary};
@@ -62,43 +62,101 @@ pub(super) struct History<'a> {
 /// Judges all keys, oldest first: an exception for a short delay depends on what protected when the key was made.
 pub(super) fn judge(keys: &mut [RingKey], history: &History<'_>, now: Timestamp, safeguards: Safeguards) {
     keys.sort_by_key(|k| (k.attested.created, k.record.predecessor.is_some(), k.id()));
-    let first = keys.iter().find(|k| k.verified && is_first(k)).map(|k| k.attested.created);
-    // Looking back through all earlier keys for each would take minutes for a ring of full length.
-    let mut ends: BTreeMap<KeyId, Timestamp> = BTreeMap::new();
+    let mut past = Past::new(keys);
     for i in 0..keys.len() {
-        let (before, rest) = keys.split_at_mut(i);
-        let Some(key) = rest.first_mut() else { break };
+        let Some((key, before)) = keys.get_mut(..=i).and_then(<[RingKey]>::split_last_mut) else { break };
+        past.advance(before, key.attested.created);
         key.distrust = plain_faults(key, history.policy, now, safeguards).or_else(|| {
             if !safeguards.activation_delay {
                 return None;
             }
-            let predecessor_end = key.record.predecessor.and_then(|id| ends.get(&id)).copied();
-            fault_of_times(key, before, predecessor_end, first, history)
+            fault_of_times(key, &past, before, history)
         });
-        ends.insert(key.id(), key.end(history.policy));
+        past.add(i, key, history.policy);
+    }
+}
+
+/// What came before the key that is judged. Looking back through all earlier keys for each would take minutes for a
+/// ring of full length, and a creator who means ill can make one.
+struct Past {
+    /// When the first of the group's first keys was made, and in which attempt its twins lie too.
+    first: Option<(u32, Timestamp)>,
+    /// When the first trusted successor was made.
+    succeeded: Option<Timestamp>,
+    /// Activation and end of each key so far.
+    terms: BTreeMap<KeyId, (Timestamp, Timestamp)>,
+    /// Trusted keys that were not active yet, by activation.
+    waiting: BTreeSet<(Timestamp, usize)>,
+    /// Trusted keys that were active, by rank: the last one protected, its later fate aside.
+    active: BTreeSet<((Timestamp, Timestamp, bool, KeyId), usize)>,
+    /// When the first trusted successor of each key became active.
+    replaced: BTreeMap<KeyId, Timestamp>,
+}
+
+impl Past {
+    fn new(keys: &[RingKey]) -> Self {
+        // The lowest attempt: its slot was taken before the group was announced, whatever times later ones claim.
+        let firsts = keys.iter().filter(|k| k.verified && is_first(k));
+        let first = firsts.map(|k| (k.record.attempt, k.attested.created)).min();
+        Self {
+            first,
+            succeeded: None,
+            terms: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            active: BTreeSet::new(),
+            replaced: BTreeMap::new(),
+        }
+    }
+
+    /// Moves on to when the next key was made; `before` are the keys so far.
+    fn advance(&mut self, before: &[RingKey], created: Timestamp) {
+        while let Some((at, index)) = self.waiting.pop_first() {
+            if at > created {
+                self.waiting.insert((at, index));
+                break;
+            }
+            if let Some(key) = before.get(index) {
+                self.active.insert((key.rank(), index));
+            }
+        }
+    }
+
+    /// Takes a key that was judged.
+    fn add(&mut self, index: usize, key: &RingKey, policy: &Policy) {
+        self.terms.insert(key.id(), (key.activation(), key.end(policy)));
+        if key.distrust.is_some() {
+            return;
+        }
+        self.waiting.insert((key.activation(), index));
+        if let Some(predecessor) = key.record.predecessor {
+            let at = self.replaced.entry(predecessor).or_insert(key.activation());
+            *at = key.activation().min(*at);
+        }
+        if !is_first(key) && self.succeeded.is_none() {
+            self.succeeded = Some(key.attested.created);
+        }
     }
 }
 
 /// Whether a key would protect too early, or lies too far ahead to be a successor.
-fn fault_of_times(
-    key: &RingKey,
-    before: &[RingKey],
-    predecessor_end: Option<Timestamp>,
-    first: Option<Timestamp>,
-    history: &History<'_>,
-) -> Option<Distrust> {
+fn fault_of_times(key: &RingKey, past: &Past, before: &[RingKey], history: &History<'_>) -> Option<Distrust> {
     let policy = history.policy;
     let created = key.attested.created;
     let delay = history.policies.activation_delay_required_ms(created).unwrap_or(policy.activation_delay_ms);
     let activates = Timestamp(key.record.activates_at_ms);
-    if activates < created.plus(delay) && !is_excepted(key, before, first, history) {
+    let skew_ms = policy.clock_skew_ms.saturating_mul(2);
+    if activates < created.plus(delay) && !is_excepted(key, past, before, history) {
         return Some(Distrust::ShortDelay);
     }
+    // Only a key that protects is succeeded: in a chain made in advance, each key would carry the next one further.
+    let predecessor = key.record.predecessor.and_then(|id| past.terms.get(&id));
+    let predecessor_end =
+        predecessor.filter(|(activation, _)| *activation <= created.plus(skew_ms)).map(|(_, end)| *end);
     let latest = predecessor_end
         .unwrap_or(created)
         .max(created.plus(policy.activation_delay_ms.max(delay)))
         .plus(policy.activation_delay_ms)
-        .plus(policy.clock_skew_ms.saturating_mul(2));
+        .plus(skew_ms);
     (activates > latest).then_some(Distrust::TooFarAhead)
 }
 
@@ -129,7 +187,7 @@ fn plain_faults(key: &RingKey, policy: &Policy, now: Timestamp, safeguards: Safe
 }
 
 /// The three cases in which a key may be used before the activation delay has passed.
-fn is_excepted(key: &RingKey, before: &[RingKey], first: Option<Timestamp>, history: &History<'_>) -> bool {
+fn is_excepted(key: &RingKey, past: &Past, before: &[RingKey], history: &History<'_>) -> bool {
     let created = key.attested.created;
     if is_first(key) {
         // The group's first key, or its twin on a replica that had not heard of it yet.
@@ -138,30 +196,31 @@ fn is_excepted(key: &RingKey, before: &[RingKey], first: Option<Timestamp>, hist
         // After a successor was made nothing is first any more, even if the true first key is erased by now.
         // Two replicas' clocks may differ by twice the skew: a successor may seem to be as old as what it succeeds.
         let skew_ms = policy.clock_skew_ms.saturating_mul(2);
-        let succeeded = before
-            .iter()
-            .any(|k| k.distrust.is_none() && !is_first(k) && k.attested.created.plus(skew_ms) < created);
-        return !succeeded && first.is_some_and(|first| created <= first.plus(twin_bound));
+        let succeeded = past.succeeded.is_some_and(|at| at.plus(skew_ms) < created);
+        let is_twin = |(attempt, first): (u32, Timestamp)| {
+            key.record.attempt == attempt && created <= first.plus(twin_bound)
+        };
+        return !succeeded && past.first.is_some_and(is_twin);
     }
     let exposed =
         |from: Timestamp| history.exposures.iter().any(|e| e.until_ms <= created.0 && from.0 < e.until_ms);
-    let mut active: Vec<&RingKey> =
-        before.iter().filter(|k| k.distrust.is_none() && k.activation() <= created).collect();
     // Of a key that was destroyed since, only its statuses tell why it was replaced. It did not protect any more after
     // its destruction, nor after another key took its place: a short delay had no reason then.
     if let Some((id, erased)) = key.record.predecessor.and_then(|id| history.tombstones.get_key_value(&id)) {
-        let replaced = active.iter().any(|k| {
-            k.record.predecessor == Some(*id) || erased.compromised.is_some_and(|at| k.activation() > at)
-        });
+        let latest = past.active.last().map(|((activation, ..), _)| *activation);
+        let replaced = past.replaced.get(id).is_some_and(|at| *at <= created)
+            || erased.compromised.is_some_and(|at| latest.is_some_and(|latest| latest > at));
         return !replaced
             && erased.destroyed.is_some_and(|at| created <= at)
             && (erased.compromised.is_some() || exposed(Timestamp(0)));
     }
     // The key that protected when this one was made, its later fate aside. A key that was, or may have been, suspended
     // at that time leaves the question to the one before it.
-    active.sort_by_key(|k| std::cmp::Reverse((!k.is_exposed(created), k.rank())));
+    let mut candidates: Vec<&RingKey> =
+        past.active.iter().rev().take(CANDIDATES_MAX).filter_map(|(_, i)| before.get(*i)).collect();
+    candidates.sort_by_key(|k| std::cmp::Reverse((!k.is_exposed(created), k.rank())));
     let mut is_compromised = false;
-    for protected in active {
+    for protected in candidates {
         if exposed(protected.attested.created) {
             return true;
         }
@@ -181,6 +240,10 @@ fn is_excepted(key: &RingKey, before: &[RingKey], first: Option<Timestamp>, hist
     }
     is_compromised
 }
+
+/// How many keys are looked at to find the one that protected: a few are suspended or exposed, and a creator who means
+/// ill must not make the search long.
+const CANDIDATES_MAX: usize = 64;
 
 /// Whether the maker of a key at `created` may have taken this key for one that does not protect. He may not have
 /// heard yet of a resume.

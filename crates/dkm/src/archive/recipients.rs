@@ -66,12 +66,12 @@ pub fn parse_recipients(texts: &[String]) -> Result<Recipients> {
 fn parse(text: &str) -> Result<Recipient> {
     // A private key given by mistake must not come back in an error, so only the beginning of a public one is shown.
     let refuse = |why: &str| {
-        let shown: String = text.chars().take(16).collect();
-        let shown = if text.starts_with("age1") || text.starts_with("ssh-") { shown } else { String::new() };
-        Err(Error::Invalid(format!("not a recipient: {shown}… {why}").replace(": … ", ": ")))
+        let public = text.starts_with("age1") || text.starts_with("ssh-");
+        let shown = if public { text.chars().take(16).collect() } else { String::new() };
+        Err(Error::Invalid(format!("the recipient {shown}… {why}")))
     };
     if text.starts_with("AGE-SECRET-KEY-") {
-        return refuse("this is a secret identity; give its public recipient, age1…");
+        return refuse("is a secret identity; give its public recipient, age1…");
     }
     if text.starts_with("age1") {
         return match text.parse() {
@@ -88,7 +88,7 @@ fn parse(text: &str) -> Result<Recipient> {
         Err(ParseRecipientKeyError::Unsupported(_)) => {
             refuse("is an SSH key of a kind that age does not encrypt to")
         }
-        Err(_) => refuse("expected age1…, or an OpenSSH public key that begins with ssh-ed25519 or ssh-rsa"),
+        Err(_) => refuse("is not age1…, nor an OpenSSH public key that begins with ssh-ed25519 or ssh-rsa"),
     }
 }
 
@@ -116,12 +116,12 @@ mod tests {
     #[test]
     fn others_are_refused_with_their_reason() {
         for (text, why) in [
-            ("", "expected age1"),
-            ("alice", "expected age1"),
+            ("", "nor an OpenSSH public key"),
+            ("alice", "nor an OpenSSH public key"),
             (&NATIVE[..40], "mistyped"),
             ("age1plugin1qqq", "plugin"),
-            ("ssh-ed25519 AAAA", "expected age1"),
-            ("ssh-dss AAAAB3NzaC1kc3MAAACBAAAA", "expected age1"),
+            ("ssh-ed25519 AAAA", "nor an OpenSSH public key"),
+            ("ssh-dss AAAAB3NzaC1kc3MAAACBAAAA", "of a kind that age does not"),
         ] {
             let error = parse_one(text).unwrap_err().to_string();
             assert!(error.contains(why), "{text}: {error}");

@@ -1,5 +1,7 @@
 //! Putting archives back.
 
+use std::collections::BTreeSet;
+
 use dkm_core::archive::{
     Archive, ArchivedRecord, RestoreConsent, RestorePlan, RestoreSkip, RestoreStep, restore_plan,
 };
@@ -7,7 +9,7 @@ use dkm_core::policy::{Policy, Wrap};
 use dkm_core::record::{KeyRecord, Material, Record};
 use dkm_core::ring::Ring;
 use dkm_core::safeguards::Safeguards;
-use dkm_core::{Room, SlotName};
+use dkm_core::{KeyId, Room, SlotName};
 use zeroize::Zeroizing;
 
 use super::export::Collected;
@@ -72,22 +74,25 @@ pub fn restore(group: &Group, archive: &Archive, options: &RestoreOptions) -> Re
     make_root_key_if_lost(engine, &plan, options)?;
     let mut summary = carry_out(engine, &plan, options)?;
     if plan.steps.contains(&RestoreStep::Roll) {
-        summary.rolled = Some(roll(engine)?);
+        summary.rolled = Some(roll(engine, archive)?);
     }
     Ok(summary)
 }
 
-/// Makes the key that protects from now on.
-fn roll(engine: &Engine) -> Result<NewKey> {
+/// Makes the key that protects from now on: one that whoever opened the archive does not know.
+fn roll(engine: &Engine, archive: &Archive) -> Result<NewKey> {
     const CAUSE: &str = "restored from an archive";
     for _ in 0..8 {
         let ring = engine.view()?.ring;
         if ring.keys.iter().any(|key| key.distrust.is_none()) {
-            return engine.roll(CAUSE);
+            let known: BTreeSet<KeyId> = archived_keys(archive).collect();
+            if engine.rights().own {
+                engine.deactivate_waiting(&known, CAUSE)?;
+            }
+            return engine.roll_unless_waiting(CAUSE, |key| !known.contains(&key));
         }
         // No key that another could succeed, as after a loss of all root keys: the group begins anew.
-        let made = engine.make_key(None, ring.free_attempt(None), engine.parts.clock.now(), CAUSE)?;
-        engine.refresh(Need::Fresh)?;
+        let made = engine.make_key(None, engine.parts.clock.now(), CAUSE)?;
         if let Made::Created(key) = made {
             return Ok(key);
         }
@@ -96,6 +101,14 @@ fn roll(engine: &Engine) -> Result<NewKey> {
         what: "making a new key".to_owned(),
         why: "other clients keep making keys at the same time".to_owned(),
         advice: "the archive is restored; make a key with dkm key roll".to_owned(),
+    })
+}
+
+/// The keys that whoever opened the archive knows.
+fn archived_keys(archive: &Archive) -> impl Iterator<Item = KeyId> {
+    archive.entries.iter().filter_map(|entry| match &entry.record {
+        ArchivedRecord::Known(Record::Key(key)) => Some(key.id),
+        _ => None,
     })
 }
 

@@ -1,5 +1,7 @@
 //! What owners do: policy, roll, suspend, resume, compromise.
 
+use std::collections::BTreeSet;
+
 use dkm_core::plan::{Cause, Plan, plan_manual};
 use dkm_core::policy::Policy;
 use dkm_core::record::{Change, PolicyRecord, Purpose, Record, StatusRecord};
@@ -89,8 +91,13 @@ impl Engine {
             .map_or_else(|| "it was not read back".to_owned(), |(_, why)| why.clone())
     }
 
-    /// Makes a successor now. It protects after the activation delay.
+    /// Makes a successor now. It protects after the activation delay. A key that waits already will do.
     pub(crate) fn roll(&self, reason: &str) -> Result<NewKey> {
+        self.roll_unless_waiting(reason, |_| true)
+    }
+
+    /// As [`Engine::roll`], but only a key that waits already and is one of the `good` will do.
+    pub(crate) fn roll_unless_waiting(&self, reason: &str, good: impl Fn(KeyId) -> bool) -> Result<NewKey> {
         for _ in 0..ATTEMPTS {
             self.refresh(Need::Fresh)?;
             if !self.rights().create {
@@ -101,7 +108,7 @@ impl Engine {
             }
             let now = self.parts.clock.now();
             self.refuse_if_clock_is_off("rolling the key")?;
-            if let Some(waiting) = self.waiting_key(now) {
+            if let Some(waiting) = self.waiting_key(now).filter(|waiting| good(waiting.key)) {
                 return Ok(waiting);
             }
             if let Some(key) = self.make_by_hand(now, Cause::Manual, reason)? {
@@ -134,18 +141,35 @@ impl Engine {
         Some(NewKey { key: waiting.id(), activates_at: waiting.activation(), was_there: true })
     }
 
+    /// Archives those of `keys` that only wait for their activation, so that they never protect.
+    pub(crate) fn deactivate_waiting(&self, keys: &BTreeSet<KeyId>, reason: &str) -> Result<()> {
+        let now = self.parts.clock.now();
+        let waiting: Vec<RingKey> = {
+            let state = self.state();
+            let ring = state.member.ring();
+            ring.keys
+                .iter()
+                .filter(|k| keys.contains(&k.id()) && k.may_ever_protect() && k.activation() > now)
+                .cloned()
+                .collect()
+        };
+        for key in waiting {
+            self.put_status(&key, Change::Deactivated, Purpose::Ordinary, reason, key.status.heads.clone())?;
+        }
+        Ok(())
+    }
+
     /// One attempt to make a key because somebody asks; none if another client's key came first.
     fn make_by_hand(&self, now: Timestamp, cause: Cause, reason: &str) -> Result<Option<NewKey>> {
         let plan = plan_manual(self.state().member.ring(), now, cause);
-        let Some(Plan::CreateKey { predecessor, attempt, activates_at, .. }) = plan else {
+        let Some(Plan::CreateKey { predecessor, activates_at, .. }) = plan else {
             return Err(refused(
                 "making a key",
                 "the group has no key that another could succeed",
                 "look at the findings: dkm doctor",
             ));
         };
-        let made = self.make_key(Some(predecessor), attempt, activates_at, reason)?;
-        self.refresh(Need::Fresh)?;
+        let made = self.make_key(Some(predecessor), activates_at, reason)?;
         Ok(match made {
             Made::Created(key) => Some(key),
             Made::Adopted => None,

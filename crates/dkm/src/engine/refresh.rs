@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use dkm_core::member::{Reading, Rights};
+use dkm_core::plan::Plan;
 use dkm_core::record::Record;
 use dkm_core::{KeyId, ReplicaId, Room, Timestamp};
 
@@ -78,6 +79,7 @@ impl Engine {
             known.iter_mut().for_each(|known| *known = KnownOf::default());
             state.member.deny();
             state.keys.clear();
+            self.parts.roots.forget(self.group);
             state.refresh_due = self.parts.clock.now().plus(RETRY_MIN_MS);
             self.publish(&mut state);
             return Err(error);
@@ -178,7 +180,7 @@ impl Engine {
     /// How long until the next reading, or the next moment at which this client may have to make a key.
     pub(crate) fn wait_for_refresh_ms(&self) -> u64 {
         let now = self.parts.clock.now();
-        let plan = crate::background::plan_due(self.plan());
+        let plan = plan_due(self.plan());
         let due = self.state().refresh_due;
         plan.filter(|at| *at > now).map_or(due, |at| at.min(due)).since(now)
     }
@@ -187,7 +189,7 @@ impl Engine {
     pub(crate) fn is_refresh_due(&self) -> bool {
         let now = self.parts.clock.now();
         let due = self.state().refresh_due <= now;
-        due || matches!(self.plan(), dkm_core::plan::Plan::CreateKey { .. })
+        due || matches!(self.plan(), Plan::CreateKey { .. })
     }
 
     /// Erases records of destroyed keys: they lagged behind, or somebody brought them back.
@@ -205,5 +207,14 @@ impl Engine {
                 }
             }
         }
+    }
+}
+
+/// When this client's plan may come out differently although nothing is read.
+fn plan_due(plan: Plan) -> Option<Timestamp> {
+    match plan {
+        Plan::Nothing { until } => Some(until),
+        Plan::Overdue { turn, .. } => turn,
+        Plan::CreateKey { .. } | Plan::NoKey => None,
     }
 }

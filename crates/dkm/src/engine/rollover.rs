@@ -45,28 +45,38 @@ impl Engine {
         let Some((predecessor, ..)) = create_of(self.plan()) else { return Ok(None) };
         // Others may have made it since we read.
         self.refresh(Need::Fresh)?;
-        let Some((again, attempt, activates_at, cause)) = create_of(self.plan()) else { return Ok(None) };
+        let Some((again, activates_at, cause)) = create_of(self.plan()) else { return Ok(None) };
         if again != predecessor {
             return Ok(None);
         }
-        let made =
-            self.make_key(Some(predecessor), attempt, activates_at, &format!("{cause:?}").to_lowercase())?;
-        self.refresh(Need::Fresh)?;
+        let made = self.make_key(Some(predecessor), activates_at, &format!("{cause:?}").to_lowercase())?;
         Ok(match made {
             Made::Created(key) => Some(key),
             Made::Adopted => None,
         })
     }
 
-    /// Makes a key and puts it into its slot. It is used only after it was read back.
+    /// The first slot after a predecessor that is free as far as anybody here knows.
+    fn free_attempt(&self, predecessor: Option<KeyId>) -> u32 {
+        let state = self.state();
+        let first = state.member.ring().free_attempt(predecessor);
+        (first..u32::MAX)
+            .find(|attempt| {
+                let slot = SlotName::for_key(predecessor, *attempt);
+                !state.occupied.contains(&slot) && !state.member.ring().has_slot(&slot)
+            })
+            .unwrap_or(first)
+    }
+
+    /// Makes a key, puts it into the first free slot, and reads everything anew. It is used only after it was read back.
     pub(crate) fn make_key(
         &self,
         predecessor: Option<KeyId>,
-        attempt: u32,
         activates_at: Timestamp,
         cause: &str,
     ) -> Result<Made> {
         let policy = self.policy()?;
+        let attempt = self.free_attempt(predecessor);
         let mut material = Zeroizing::new([0u8; 32]);
         aws_lc_rs::rand::fill(material.as_mut_slice())
             .map_err(|_| Error::Internal("the system gives no randomness".to_owned()))?;
@@ -98,9 +108,16 @@ impl Engine {
             let bytes = Zeroizing::new(Record::Key(record).encode(self.group));
             Ok(replica.put(self.group, Room::Keys, &slot, &bytes)?)
         })?;
+        self.refresh(Need::Fresh)?;
         match put {
             Put::Created => Ok(Made::Created(NewKey { key: id, activates_at, was_there: false })),
-            Put::Taken => Ok(Made::Adopted),
+            Put::Taken => {
+                let mut state = self.state();
+                if !state.member.ring().has_slot(&slot) {
+                    state.occupied.insert(slot);
+                }
+                Ok(Made::Adopted)
+            }
             Put::Tombstoned => Err(Error::Internal("a fresh key has a tombstone".to_owned())),
         }
     }
@@ -155,11 +172,9 @@ impl Engine {
     }
 }
 
-fn create_of(plan: Plan) -> Option<(KeyId, u32, Timestamp, dkm_core::plan::Cause)> {
+fn create_of(plan: Plan) -> Option<(KeyId, Timestamp, dkm_core::plan::Cause)> {
     match plan {
-        Plan::CreateKey { predecessor, attempt, activates_at, cause } => {
-            Some((predecessor, attempt, activates_at, cause))
-        }
+        Plan::CreateKey { predecessor, activates_at, cause, .. } => Some((predecessor, activates_at, cause)),
         _ => None,
     }
 }

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::Scope;
 
@@ -36,6 +36,8 @@ use crate::{Error, Progress, Reprotected, Result};
 
 /// Most threads that renew files.
 const THREADS_MAX: usize = 8;
+/// Most messages on their way to the caller's thread.
+const TOLD_MAX: usize = 1_024;
 /// Most folders whose last renewals are not durable yet.
 const UNSETTLED_MAX: usize = 256;
 
@@ -191,12 +193,6 @@ fn files_with(
                 Told::Bytes(bytes) => now.bytes += bytes,
                 Told::Item(path, outcome) => {
                     now.items += 1;
-                    if let Outcome::Failed(error) = &outcome
-                        && meets_all(error)
-                    {
-                        stop.store(true, Ordering::Relaxed);
-                        summary.stopped = true;
-                    }
                     if matches!(outcome, Outcome::Renewed(_)) && !options.dry_run {
                         unsettled.insert(replace::folder_of(&path).to_path_buf());
                     }
@@ -210,6 +206,7 @@ fn files_with(
         }
         settle(&mut unsettled, &mut summary);
     });
+    summary.stopped = stop.load(Ordering::Relaxed);
     summary
 }
 
@@ -230,7 +227,7 @@ fn start<'scope>(
     stop: &'scope AtomicBool,
     options: &'scope Options,
 ) -> Receiver<Told> {
-    let (teller, told) = channel();
+    let (teller, told) = sync_channel(TOLD_MAX);
     for _ in 0..threads(options.threads) {
         let teller = teller.clone();
         scope.spawn(move || work(group, walk, stop, options, &teller));
@@ -244,7 +241,7 @@ fn work(
     walk: &Mutex<Walk>,
     stop: &AtomicBool,
     options: &Options,
-    teller: &Sender<Told>,
+    teller: &SyncSender<Told>,
 ) {
     while !stop.load(Ordering::Relaxed) {
         let Some(found) = walk.lock().unwrap_or_else(PoisonError::into_inner).next() else { return };
@@ -252,13 +249,18 @@ fn work(
             Found::Other(path, why) => (path, Outcome::Skipped(why)),
             Found::File(path, _) => {
                 let outcome = file::renew(group, &path, options, &mut |bytes| {
-                    // The receiver lives as long as the scope.
                     let _ = teller.send(Told::Bytes(bytes));
                 });
                 (path, outcome)
             }
         };
-        let _ = teller.send(Told::Item(path, outcome));
+        if matches!(&outcome, Outcome::Failed(error) if meets_all(error)) {
+            stop.store(true, Ordering::Relaxed);
+        }
+        if teller.send(Told::Item(path, outcome)).is_err() {
+            // Nobody listens any more: the caller's thread panics.
+            return;
+        }
     }
 }
 

@@ -242,3 +242,16 @@ fn the_restore_of_a_lost_group_that_was_cut_off_is_run_again() {
         assert!(group.protect(&context(), b"x").is_ok());
     }
 }
+
+#[test]
+fn a_key_that_waits_and_lies_in_the_archive_never_protects() {
+    let world = World::new(1);
+    let group = world.group();
+    let waiting = group.roll("before the export").unwrap();
+    let archive = archive_of(&group);
+    let rolled = archive::restore(&group, &archive, &because("a rehearsal")).unwrap().rolled.unwrap();
+    assert_ne!(rolled.key, waiting.key, "whoever opened the archive knows the key that waited");
+    assert_eq!(state(&group, waiting.key), KeyState::Deactivated);
+    world.work(&group, 1);
+    assert_eq!(protecting(&group), rolled.key);
+}

@@ -165,3 +165,38 @@ fn reprotect_renews_what_has_an_old_key_or_suite_and_nothing_else() {
     assert!(matches!(group.reprotect(&context(), &renewed).unwrap(), Reprotected::Renewed(_)));
     assert_eq!(&*group.unprotect(&context(), &renewed).unwrap(), b"secret");
 }
+
+#[test]
+fn a_slot_taken_by_rubbish_or_by_a_planted_key_does_not_stop_the_rollover() {
+    use dkm::core::record::{Family, KeyRecord, Material, Origin, Record};
+    use dkm::core::{Attestation, Principal, Room, SlotName, Timestamp};
+    let world = World::new(1);
+    let group = world.group();
+    let first = protecting(&group);
+    // A creator fills the first slots: one cannot be read, one holds a key from the far future, one claims the last
+    // attempt there is.
+    world.repository.plant(0, group.id(), Room::Keys, &SlotName::for_key(Some(first), 0), b"rubbish", None);
+    for (slot, attempt, material) in [(1, 1, [1; 32]), (2, u32::MAX, [2; 32])] {
+        let planted = Record::Key(KeyRecord {
+            id: dkm::core::kdf::key_id(group.id(), Family::Native, &material),
+            family: Family::Native,
+            origin: Origin::Rolled,
+            created_at_ms: crate::world::T0,
+            activates_at_ms: crate::world::T0 + 10_000 * DAY_MS,
+            predecessor: Some(first),
+            attempt,
+            material: Material::Plain(material.into()),
+        });
+        let attested = Attestation {
+            creator: Principal("uid:1".into()),
+            created: Timestamp(crate::world::T0),
+            template_ok: true,
+        };
+        let name = SlotName::for_key(Some(first), slot);
+        world.repository.plant(0, group.id(), Room::Keys, &name, &planted.encode(group.id()), Some(attested));
+    }
+    world.work(&group, 100);
+    let view = group.view().unwrap();
+    assert_ne!(view.protecting.unwrap(), first, "the key was rolled: {:?}", view.rollover_fault);
+    assert_eq!(view.ring.keys.iter().filter(|key| key.distrust.is_none()).count(), 2, "one successor");
+}

@@ -14,7 +14,7 @@ use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use super::text;
-use crate::accounts::group_id;
+use crate::accounts::{group_id, user_id};
 use crate::repository::GroupAccess;
 use crate::root_key::RootKeyError;
 use crate::steps::step;
@@ -30,6 +30,9 @@ const CURRENT_LEN_MAX: u64 = 64;
 struct Readers {
     /// The readers' Unix group; none for the owner alone.
     gid: Option<u32>,
+    /// The owner, where it is another account than ours: only root can give it what it makes. Without a readers' group
+    /// nobody else reads the group's keys.
+    uid: Option<u32>,
 }
 
 impl Readers {
@@ -42,8 +45,8 @@ impl Readers {
     }
 
     fn give(self, file: &File, mode: u32) -> io::Result<()> {
-        if let Some(gid) = self.gid {
-            std::os::unix::fs::fchown(file, None, Some(gid))?;
+        if self.gid.is_some() || self.uid.is_some() {
+            std::os::unix::fs::fchown(file, self.uid, self.gid)?;
         }
         // Not the mode at creation: the umask would take part.
         file.set_permissions(Permissions::from_mode(mode))
@@ -220,7 +223,9 @@ impl<'a> GroupFolder<'a> {
         self.current()?;
         let at = |error: io::Error| self.error(&self.path, &error);
         let folder = fs::metadata(&self.path).map_err(at)?;
-        let readers = Readers { gid: (folder.mode() & 0o050 == 0o050).then(|| folder.gid()) };
+        let gid = (folder.mode() & 0o050 == 0o050).then(|| folder.gid());
+        let uid = Some(folder.uid()).filter(|uid| gid.is_none() && *uid != own_uid());
+        let readers = Readers { gid, uid };
         let temporary = self.path.join(temporary_name(".tmp-").map_err(at)?);
         let (path, new) = (self.key_path(id), self.new_path(id));
         let written = self
@@ -246,9 +251,15 @@ impl<'a> GroupFolder<'a> {
 
     fn readers(access: &GroupAccess) -> Result<Readers, RootKeyError> {
         match access.readers.as_slice() {
-            [] => Ok(Readers { gid: None }),
+            [] => match access.owners.as_slice() {
+                [name] => match user_id(name) {
+                    Some(uid) => Ok(Readers { gid: None, uid: Some(uid).filter(|uid| *uid != own_uid()) }),
+                    None => Err(RootKeyError::Invalid(format!("there is no user {name:?}"))),
+                },
+                _ => Ok(Readers { gid: None, uid: None }),
+            },
             [name] => group_id(name)
-                .map(|gid| Readers { gid: Some(gid) })
+                .map(|gid| Readers { gid: Some(gid), uid: None })
                 .ok_or_else(|| RootKeyError::Invalid(format!("there is no Unix group {name:?}"))),
             _ => Err(RootKeyError::Invalid(
                 "root keys in files can be given to one Unix group only".to_owned(),
@@ -272,7 +283,8 @@ impl<'a> GroupFolder<'a> {
         let folder = File::open(&self.path)?;
         let metadata = folder.metadata()?;
         let right = metadata.mode() & 0o777 == readers.folder_mode()
-            && readers.gid.is_none_or(|gid| gid == metadata.gid());
+            && readers.gid.is_none_or(|gid| gid == metadata.gid())
+            && readers.uid.is_none_or(|uid| uid == metadata.uid());
         if !right {
             readers.give(&folder, readers.folder_mode())?;
         }
@@ -314,6 +326,10 @@ impl From<RootKeyError> for Fault {
     fn from(error: RootKeyError) -> Self {
         Self::Other(error)
     }
+}
+
+fn own_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 fn damaged(path: &Path, why: &str) -> RootKeyError {
