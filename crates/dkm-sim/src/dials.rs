@@ -147,7 +147,7 @@ fn draw_policy(rng: &mut Rng, replicas: usize) -> Policy {
     policy.activation_delay_ms = policy.activation_delay_min_ms() + rng.below(2) * rng.below(2_000);
     let least = policy.lead_window_ms + policy.activation_delay_ms + policy.creation_margin_ms();
     policy.rotation_period_ms = least * rng.range(10, 15) / 10;
-    policy.offline_grace_ms = policy.refresh_interval_max_ms() * rng.range(10, 50) / 10;
+    policy.offline_grace_ms = policy.offline_grace_min_ms() * rng.range(10, 50) / 10;
     policy.min_replicas =
         if rng.chance(600) { 0 } else { u32::try_from(rng.range(1, replicas as u64)).unwrap_or(1) };
     policy.overdue_refuse_after_ms =

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
-use dkm_sim::{Span, run_seed, run_span};
+use dkm_sim::{Off, SEEDS_MAX, Span, prove, run_seed, run_span};
 
 /// Deterministic simulation of DKM clients and replicas
 #[derive(Debug, Parser)]
@@ -23,6 +23,8 @@ struct Command {
 enum What {
     /// Run many seeds, or replay one
     Run(Run),
+    /// Switch off one safeguard after the other and show that the harm is noticed
+    Prove,
 }
 
 #[derive(Debug, Args)]
@@ -50,7 +52,27 @@ fn main() -> ExitCode {
             Some(seed) => replay(seed, run.trace),
             None => many(&run),
         },
+        What::Prove => proofs(),
     }
+}
+
+fn proofs() -> ExitCode {
+    let mut unnoticed = 0;
+    for off in Off::ALL {
+        let proof = prove(off, 0, SEEDS_MAX);
+        match &proof.found {
+            Some(harm) => {
+                println!("without {:<17} noticed after {:>5} seeds: {harm}", off.as_str(), proof.seeds)
+            }
+            None => {
+                unnoticed += 1;
+                println!("without {:<17} NOT NOTICED in {} seeds", off.as_str(), proof.seeds);
+            }
+        }
+    }
+    let noticed = Off::ALL.len() - unnoticed;
+    println!("{noticed} noticed, {unnoticed} unnoticed");
+    ExitCode::from(u8::from(unnoticed > 0))
 }
 
 fn cores() -> usize {

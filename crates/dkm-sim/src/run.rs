@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::crowd;
 use crate::off::Off;
 use crate::tally::Tally;
 use crate::violation::Violation;
@@ -28,6 +29,10 @@ pub struct Outcome {
 /// Runs one seed.
 #[must_use]
 pub fn run_seed(seed: u64, off: Option<Off>, tracing: bool) -> Outcome {
+    if let Some(clients) = crowd::crowd_of(seed) {
+        let (tally, violations, trace) = crowd::run(seed, clients, off, tracing);
+        return Outcome { tally, violations, hash: trace.hash(), lines: trace.into_lines() };
+    }
     let mut world = World::new(seed, off, tracing);
     world.run();
     Outcome {

@@ -23,6 +23,8 @@ pub(crate) enum Put {
 pub(crate) struct Store {
     pub(crate) id: ReplicaId,
     pub(crate) records: BTreeMap<Place, Arc<Observed>>,
+    /// Slots of the keys room with bytes that are no record.
+    pub(crate) unread: BTreeSet<SlotName>,
     tombstones: BTreeSet<KeyId>,
     /// Whether tombstones erase; the proof switches it off.
     keeps_tombstones: bool,
@@ -34,11 +36,20 @@ fn key_of(seen: &Observed) -> Option<KeyId> {
 
 impl Store {
     pub(crate) fn new(id: ReplicaId, keeps_tombstones: bool) -> Self {
-        Self { id, records: BTreeMap::new(), tombstones: BTreeSet::new(), keeps_tombstones }
+        Self {
+            id,
+            records: BTreeMap::new(),
+            unread: BTreeSet::new(),
+            tombstones: BTreeSet::new(),
+            keeps_tombstones,
+        }
     }
 
     /// Whether a slot holds a record.
     pub(crate) fn is_taken(&self, room: Room, name: &SlotName) -> bool {
+        if room == Room::Keys && self.unread.contains(name) {
+            return true;
+        }
         let first = (room, name.clone(), Digest([0; 32]));
         self.records.range(first..).next().is_some_and(|((r, n, _), _)| *r == room && n == name)
     }

@@ -11,6 +11,7 @@ pub use refusal::{Alarm, ProtectRefusal, UnprotectRefusal};
 
 use crate::id::{Digest, KeyId, ReplicaId};
 use crate::plan::{Draw, Plan, plan};
+use crate::policy::Policy;
 use crate::record::Record;
 use crate::ring::{KeyState, Observed, Ring, RingKey};
 use crate::safeguards::Safeguards;
@@ -44,7 +45,8 @@ struct ReplicaView {
     seen: BTreeMap<(Room, SlotName), BTreeSet<Digest>>,
     /// Records of keys whose access control is not the template's on this replica.
     loose: BTreeSet<RecordAt>,
-    clock_off_ms: Option<u64>,
+    /// When its clock was read, by the client's, and how far the two were apart.
+    clock_off: Option<(Timestamp, u64)>,
 }
 
 type RecordAt = (Room, SlotName, Digest);
@@ -71,6 +73,7 @@ pub struct Member {
     read_from: BTreeMap<KeyId, BTreeSet<ReplicaId>>,
     /// Records of keys that a replica had and has not any more as they were; a key with any does not protect.
     missing: BTreeMap<KeyId, BTreeSet<(ReplicaId, Room, SlotName, Digest)>>,
+    unread: BTreeSet<SlotName>,
     denied: bool,
     last_contact: Option<Timestamp>,
     now: Timestamp,
@@ -98,6 +101,7 @@ impl Member {
             union: BTreeMap::new(),
             read_from: BTreeMap::new(),
             missing: BTreeMap::new(),
+            unread: BTreeSet::new(),
             denied: false,
             last_contact: None,
             now: Timestamp(0),
@@ -167,7 +171,7 @@ impl Member {
             });
         }
         self.missing.retain(|_, records| !records.is_empty());
-        view.clock_off_ms = reading.clock.map(|theirs| theirs.distance(now));
+        view.clock_off = reading.clock.map(|theirs| (now, theirs.distance(now)));
         for seen in &reading.present {
             if let Record::Key(key) = &seen.record
                 && seen.verified
@@ -179,6 +183,15 @@ impl Member {
             // A key that did not open before: its root key has come back.
             if seen.verified && !known.verified {
                 std::sync::Arc::make_mut(known).verified = true;
+            }
+            // The same record put twice, at two replicas, is as old as the older: every client must come to the same
+            // ring, in whatever order it reads them.
+            if (seen.attested.created, &seen.attested.creator)
+                < (known.attested.created, &known.attested.creator)
+            {
+                let known = std::sync::Arc::make_mut(known);
+                known.attested.created = seen.attested.created;
+                known.attested.creator = seen.attested.creator.clone();
             }
         }
         view.seen = present;
@@ -215,6 +228,16 @@ impl Member {
         }
     }
 
+    /// Takes the names of slots in the keys room that hold something a reading could not make sense of. No key fits in
+    /// there, so the next one goes into another slot; or litter in one slot would stop the group from rolling.
+    pub fn note_unread(&mut self, names: impl IntoIterator<Item = SlotName>) {
+        let before = self.unread.len();
+        self.unread.extend(names);
+        if self.unread.len() != before {
+            self.ring.take_slots(self.unread.iter().cloned());
+        }
+    }
+
     /// Takes a key that this client has just put: with read-back switched off, that alone would make it usable.
     pub fn put_acknowledged(&mut self, observed: std::sync::Arc<Observed>) {
         if !self.safeguards.read_back {
@@ -235,6 +258,7 @@ impl Member {
         self.read_from.clear();
         self.replicas.clear();
         self.missing.clear();
+        self.unread.clear();
         self.ring = Ring::default();
     }
 
@@ -270,6 +294,7 @@ impl Member {
     /// Decides anew with a later clock what the records come to.
     pub fn rederive(&mut self) {
         self.ring = Ring::derive(self.union.values().map(AsRef::as_ref), self.now, self.safeguards);
+        self.ring.take_slots(self.unread.iter().cloned());
     }
 
     fn out_of_reach(&self) -> bool {
@@ -290,7 +315,12 @@ impl Member {
             return None;
         }
         let skew = self.ring.policy().map_or(0, |p| p.clock_skew_ms);
-        let offs: Vec<u64> = self.replicas.values().filter_map(|r| r.clock_off_ms).collect();
+        let read: Vec<(Timestamp, u64)> = self.replicas.values().filter_map(|r| r.clock_off).collect();
+        // What was measured a refresh ago says nothing about a clock that has jumped since.
+        let recent = self.ring.policy().map_or(0, Policy::offline_grace_min_ms);
+        let newest = read.iter().map(|(at, _)| *at).max().unwrap_or_default();
+        let offs: Vec<u64> =
+            read.iter().filter(|(at, _)| newest.since(*at) <= recent).map(|(_, off)| *off).collect();
         let wrong = offs.iter().filter(|off| **off > skew).count();
         if offs.is_empty() {
             // No replica offers a clock: what the repository attests is at least not from the future.
@@ -414,5 +444,7 @@ impl Member {
     }
 }
 
+#[cfg(test)]
+mod found;
 #[cfg(test)]
 mod tests;

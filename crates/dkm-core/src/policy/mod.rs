@@ -167,6 +167,12 @@ impl Policy {
         self.refresh_interval_ms.saturating_add(jitter)
     }
 
+    /// The shortest offline grace that lets a connected client go on from one refresh to the end of the next.
+    #[must_use]
+    pub fn offline_grace_min_ms(&self) -> u64 {
+        self.refresh_interval_max_ms().saturating_add(self.io_deadline_ms)
+    }
+
     /// What a creator adds to the activation delay, because the repository's word on the creation time comes later
     /// than the creator's clock by the put's duration and may differ by the skew of both clocks.
     #[must_use]
@@ -248,9 +254,11 @@ impl Policy {
             );
             return Err(field("rotation_period", self.rotation_period_ms, why));
         }
-        if self.offline_grace_ms < self.refresh_interval_max_ms() {
-            let why =
-                format!("at least refresh_interval × (1 + jitter) = {} ms", self.refresh_interval_max_ms());
+        let grace_min = self.offline_grace_min_ms();
+        if self.offline_grace_ms < grace_min {
+            let why = format!(
+                "at least {grace_min} ms = refresh_interval × (1 + jitter) + io_deadline, or a client would be out of reach between two refreshes"
+            );
             return Err(field("offline_grace", self.offline_grace_ms, why));
         }
         if self.min_replicas > 16 {

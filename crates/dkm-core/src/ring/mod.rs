@@ -14,7 +14,7 @@ use crate::id::{Digest, GroupId, KeyId};
 use crate::policy::{Policy, PolicyChain};
 use crate::record::{ExposedRecord, Family, KeyRecord, Origin, Record};
 use crate::safeguards::Safeguards;
-use crate::slot::{Attestation, Room, SlotName};
+use crate::slot::{Attestation, Principal, Room, SlotName};
 use crate::time::Timestamp;
 
 /// Most keys of a ring.
@@ -92,6 +92,10 @@ pub struct StatusSummary {
     pub deactivated: Option<Timestamp>,
     /// Compromised, and since when.
     pub compromised: Option<Timestamp>,
+    /// Who said that it is compromised.
+    pub compromised_by: BTreeSet<Principal>,
+    /// From when until when it was suspended, cancelled suspensions too; no end while nothing cancels it.
+    pub stopped: Vec<(Timestamp, Option<Timestamp>)>,
     /// Destroyed, and since when.
     pub destroyed: Option<Timestamp>,
     /// The latest reason given.
@@ -389,7 +393,7 @@ impl Ring {
             }
         }
         keys.sort_by_key(RingKey::rank);
-        supersede(&mut keys);
+        supersede(&mut keys, now);
         ring.index = keys.iter().enumerate().map(|(i, key)| (key.id(), i)).collect();
         ring.keys = keys;
         ring.findings.sort();
@@ -493,21 +497,40 @@ fn keep_better(keys: &mut BTreeMap<KeyId, RingKey>, seen: &Observed, record: &Ke
     }
 }
 
-/// A key is superseded when the next trusted key in rank activates, whatever becomes of that one later. A key that was
-/// archived, compromised or destroyed before it could protect supersedes nothing.
-fn supersede(keys: &mut [RingKey]) {
-    let mut next: Option<Timestamp> = None;
-    for key in keys.iter_mut().rev() {
-        key.superseded_at = next;
+/// A key is superseded when a trusted key that is better than it activates, whatever becomes of that one later. Better
+/// is what [`Ring::protecting`] prefers: a key that nobody was exposed to supersedes one that somebody was, even if
+/// that one activates later, and is not superseded by it. A key that was archived, compromised or destroyed before it
+/// could protect supersedes nothing.
+fn supersede(keys: &mut [RingKey], now: Timestamp) {
+    let counts = |key: &RingKey| {
         let status = &key.status;
         let ended = [status.deactivated, status.compromised, status.destroyed].into_iter().flatten().min();
         let never_protected = ended.is_some_and(|at| at <= key.activation());
-        if key.distrust.is_none() && key.record.family == Family::Native && !never_protected {
-            next = Some(key.activation());
+        key.distrust.is_none() && key.record.family == Family::Native && !never_protected
+    };
+    let first_unexposed =
+        keys.iter().filter(|k| counts(k) && !k.is_exposed(now)).map(RingKey::activation).min();
+    let mut next: Option<Timestamp> = None;
+    let mut next_unexposed: Option<Timestamp> = None;
+    for key in keys.iter_mut().rev() {
+        let activation = key.activation();
+        if key.is_exposed(now) {
+            let replaced = first_unexposed.map(|at| at.max(activation));
+            key.superseded_at = [next, replaced].into_iter().flatten().min();
+        } else {
+            key.superseded_at = next_unexposed;
+        }
+        if counts(key) {
+            next = Some(activation);
+            if !key.is_exposed(now) {
+                next_unexposed = Some(activation);
+            }
         }
     }
 }
 
+#[cfg(test)]
+mod found;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

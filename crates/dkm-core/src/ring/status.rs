@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Observed, RingKey, StatusSummary};
-use crate::id::KeyId;
+use crate::id::{Digest, KeyId};
 use crate::policy::{Policy, PolicyChain};
 use crate::record::{Change, Purpose, StatusRecord};
+use crate::time::Timestamp;
 
 type ByKey<'a> = BTreeMap<KeyId, Vec<(&'a Observed, &'a StatusRecord)>>;
 
@@ -76,13 +77,15 @@ pub(super) fn author_may(
 }
 
 fn summarize(summary: &mut StatusSummary, statuses: &[(&Observed, &StatusRecord)]) {
-    let mut cancelled = BTreeSet::new();
-    let mut cancelled_by_use = BTreeSet::new();
-    for (_, status) in statuses.iter().filter(|(_, s)| s.change == Change::Resumed) {
-        if status.purpose == Purpose::InUse {
-            cancelled_by_use.extend(status.answers.iter().copied());
-        } else {
-            cancelled.extend(status.answers.iter().copied());
+    // When each suspension was first cancelled: by an owner, and by a use.
+    let mut cancelled: BTreeMap<Digest, Timestamp> = BTreeMap::new();
+    let mut cancelled_by_use: BTreeMap<Digest, Timestamp> = BTreeMap::new();
+    for (seen, status) in statuses.iter().filter(|(_, s)| s.change == Change::Resumed) {
+        let by_use = status.purpose == Purpose::InUse;
+        let cancels = if by_use { &mut cancelled_by_use } else { &mut cancelled };
+        for digest in &status.answers {
+            let at = cancels.entry(*digest).or_insert(seen.attested.created);
+            *at = (*at).min(seen.attested.created);
         }
     }
     for (seen, status) in statuses {
@@ -92,12 +95,15 @@ fn summarize(summary: &mut StatusSummary, statuses: &[(&Observed, &StatusRecord)
             summary.epoch = status.epoch;
             summary.reason = Some(status.reason.clone()).filter(|r| !r.is_empty());
         }
-        let earliest = |slot: &mut Option<crate::Timestamp>| *slot = Some(slot.map_or(at, |t| t.min(at)));
+        let earliest = |slot: &mut Option<Timestamp>| *slot = Some(slot.map_or(at, |t| t.min(at)));
         match status.change {
             Change::Resumed => summary.use_noticed |= status.purpose == Purpose::InUse,
             Change::Suspended => {
                 let cooling = status.purpose == Purpose::CoolingOff;
-                if cancelled.contains(&seen.digest) || (cooling && cancelled_by_use.contains(&seen.digest)) {
+                let by_use = cancelled_by_use.get(&seen.digest).filter(|_| cooling);
+                let until = cancelled.get(&seen.digest).into_iter().chain(by_use).min().copied();
+                summary.stopped.push((at, until));
+                if until.is_some() {
                     continue;
                 }
                 summary.suspensions.push(seen.digest);
@@ -107,7 +113,10 @@ fn summarize(summary: &mut StatusSummary, statuses: &[(&Observed, &StatusRecord)
                 }
             }
             Change::Deactivated => earliest(&mut summary.deactivated),
-            Change::Compromised => earliest(&mut summary.compromised),
+            Change::Compromised => {
+                earliest(&mut summary.compromised);
+                summary.compromised_by.insert(seen.attested.creator.clone());
+            }
             Change::Destroyed => earliest(&mut summary.destroyed),
         }
     }
@@ -116,4 +125,6 @@ fn summarize(summary: &mut StatusSummary, statuses: &[(&Observed, &StatusRecord)
         digests.sort_unstable();
         digests.dedup();
     }
+    summary.stopped.sort_unstable();
+    summary.stopped.dedup();
 }

@@ -66,7 +66,7 @@ pub(super) fn judge(keys: &mut [RingKey], history: &History<'_>, now: Timestamp,
     for i in 0..keys.len() {
         let Some((key, before)) = keys.get_mut(..=i).and_then(<[RingKey]>::split_last_mut) else { break };
         past.advance(before, key.attested.created);
-        key.distrust = plain_faults(key, history.policy, now).or_else(|| {
+        key.distrust = plain_faults(key, history.policy, now, safeguards).or_else(|| {
             if !safeguards.activation_delay {
                 return None;
             }
@@ -87,8 +87,10 @@ struct Past {
     terms: BTreeMap<KeyId, (Timestamp, Timestamp)>,
     /// Trusted keys that were not active yet, by activation.
     waiting: BTreeSet<(Timestamp, usize)>,
-    /// The trusted key that protected last, its later fate aside.
-    protected: Option<usize>,
+    /// Trusted keys that were active, by rank: the last one protected, its later fate aside.
+    active: BTreeSet<((Timestamp, Timestamp, bool, KeyId), usize)>,
+    /// When the first trusted successor of each key became active.
+    replaced: BTreeMap<KeyId, Timestamp>,
 }
 
 impl Past {
@@ -96,8 +98,14 @@ impl Past {
         // The lowest attempt: its slot was taken before the group was announced, whatever times later ones claim.
         let firsts = keys.iter().filter(|k| k.verified && is_first(k));
         let first = firsts.map(|k| (k.record.attempt, k.attested.created)).min();
-        let (terms, waiting) = (BTreeMap::new(), BTreeSet::new());
-        Self { first, succeeded: None, terms, waiting, protected: None }
+        Self {
+            first,
+            succeeded: None,
+            terms: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            active: BTreeSet::new(),
+            replaced: BTreeMap::new(),
+        }
     }
 
     /// Moves on to when the next key was made; `before` are the keys so far.
@@ -107,9 +115,8 @@ impl Past {
                 self.waiting.insert((at, index));
                 break;
             }
-            let rank = |i: Option<usize>| i.and_then(|i| before.get(i)).map(RingKey::rank);
-            if rank(Some(index)) > rank(self.protected) {
-                self.protected = Some(index);
+            if let Some(key) = before.get(index) {
+                self.active.insert((key.rank(), index));
             }
         }
     }
@@ -121,6 +128,10 @@ impl Past {
             return;
         }
         self.waiting.insert((key.activation(), index));
+        if let Some(predecessor) = key.record.predecessor {
+            let at = self.replaced.entry(predecessor).or_insert(key.activation());
+            *at = key.activation().min(*at);
+        }
         if !is_first(key) && self.succeeded.is_none() {
             self.succeeded = Some(key.attested.created);
         }
@@ -155,10 +166,10 @@ fn is_first(key: &RingKey) -> bool {
         && key.record.family == Family::Native
 }
 
-fn plain_faults(key: &RingKey, policy: &Policy, now: Timestamp) -> Option<Distrust> {
+fn plain_faults(key: &RingKey, policy: &Policy, now: Timestamp, safeguards: Safeguards) -> Option<Distrust> {
     if !key.verified {
         Some(Distrust::NotVerified)
-    } else if key.record.slot() != key.name {
+    } else if safeguards.slot_names && key.record.slot() != key.name {
         Some(Distrust::WrongSlot)
     } else if key.record.family != Family::Native {
         Some(Distrust::ForeignFamily)
@@ -193,13 +204,54 @@ fn is_excepted(key: &RingKey, past: &Past, before: &[RingKey], history: &History
     }
     let exposed =
         |from: Timestamp| history.exposures.iter().any(|e| e.until_ms <= created.0 && from.0 < e.until_ms);
-    // Of a key that was destroyed since, only its statuses tell why it was replaced.
-    if let Some(erased) = key.record.predecessor.and_then(|id| history.tombstones.get(&id)) {
-        return erased.compromised.is_some() || exposed(Timestamp(0));
+    // Of a key that was destroyed since, only its statuses tell why it was replaced. It did not protect any more after
+    // its destruction, nor after another key took its place: a short delay had no reason then.
+    if let Some((id, erased)) = key.record.predecessor.and_then(|id| history.tombstones.get_key_value(&id)) {
+        let latest = past.active.last().map(|((activation, ..), _)| *activation);
+        let replaced = past.replaced.get(id).is_some_and(|at| *at <= created)
+            || erased.compromised.is_some_and(|at| latest.is_some_and(|latest| latest > at));
+        return !replaced
+            && erased.destroyed.is_some_and(|at| created <= at)
+            && (erased.compromised.is_some() || exposed(Timestamp(0)));
     }
-    let Some(protected) = past.protected.and_then(|i| before.get(i)) else { return false };
-    if protected.status.compromised.is_some() {
-        return true;
+    // The key that protected when this one was made, its later fate aside. A key that was, or may have been, suspended
+    // at that time leaves the question to the one before it.
+    let mut candidates: Vec<&RingKey> =
+        past.active.iter().rev().take(CANDIDATES_MAX).filter_map(|(_, i)| before.get(*i)).collect();
+    candidates.sort_by_key(|k| std::cmp::Reverse((!k.is_exposed(created), k.rank())));
+    let mut is_compromised = false;
+    for protected in candidates {
+        if exposed(protected.attested.created) {
+            return true;
+        }
+        if let Some(at) = protected.status.compromised {
+            // An owner makes the new key first and then says so. Nobody else can have known: what others had made with
+            // a short delay before does not become right by it.
+            if protected.status.compromised_by.contains(&key.attested.creator) {
+                return true;
+            }
+            if created.plus(history.policy.clock_skew_ms) < at {
+                return false;
+            }
+            is_compromised = true;
+        } else if !was_stopped(&protected.status, created, history.policy) {
+            return false;
+        }
     }
-    exposed(protected.attested.created)
+    is_compromised
+}
+
+/// How many keys are looked at to find the one that protected: a few are suspended or exposed, and a creator who means
+/// ill must not make the search long.
+const CANDIDATES_MAX: usize = 64;
+
+/// Whether the maker of a key at `created` may have taken this key for one that does not protect. He may not have
+/// heard yet of a resume.
+fn was_stopped(status: &StatusSummary, created: Timestamp, policy: &Policy) -> bool {
+    let skew = policy.clock_skew_ms;
+    let lag = policy.refresh_interval_max_ms() + policy.replication_bound_ms + policy.creation_margin_ms();
+    let begun = |from: Timestamp| from <= created.plus(skew);
+    status.stopped.iter().any(|(from, until)| begun(*from) && until.is_none_or(|at| created <= at.plus(lag)))
+        || status.deactivated.is_some_and(begun)
+        || status.destroyed.is_some_and(begun)
 }

@@ -67,40 +67,41 @@ impl World {
         let Some(site) = self.rng.pick(&there) else { return };
         let Some(what) = self.rng.pick(&Plant::ALL) else { return };
         let Some((current, old)) = self.current_at(site) else { return };
+        let excused = self.is_urgent();
         match what {
             Plant::Flood => {
                 for attempt in 0..u32::try_from(self.rng.range(3, 12)).unwrap_or(3) {
                     let at = BASE_MS + self.now;
                     let key = self.forge(Some(current), attempt, at);
-                    self.plant_key(site, what, key, None);
+                    self.plant_key(site, what, key, None, excused);
                 }
             }
             Plant::WrongSlot => {
                 let key = self.forge(Some(current), 0, BASE_MS + self.now + self.far_ms() / 2);
                 let slot = SlotName::for_key(Some(current), u32::try_from(self.rng.range(1, 3)).unwrap_or(1));
-                self.plant_key(site, what, key, Some(slot));
+                self.plant_key(site, what, key, Some(slot), excused);
             }
             Plant::FarFuture => {
                 let attempt = self.free_attempt(site, current);
                 let key = self.forge(Some(current), attempt, BASE_MS + self.now + self.far_ms());
-                self.plant_key(site, what, key, None);
+                self.plant_key(site, what, key, None, excused);
             }
             Plant::Backdated => {
                 let attempt = self.free_attempt(site, current);
                 let mut key = self.forge(Some(current), attempt, BASE_MS);
                 key.created_at_ms = BASE_MS;
-                self.plant_key(site, what, key, None);
+                self.plant_key(site, what, key, None, excused);
             }
             Plant::WrongId => {
                 let mut key = self.forge(Some(current), 0, BASE_MS + self.now + self.far_ms() / 8);
                 key.id = if self.rng.chance(500) { current } else { KeyId(self.rng.bytes()) };
                 let slot = SlotName::for_key(Some(current), self.free_attempt(site, current));
-                self.plant_key(site, what, key, Some(slot));
+                self.plant_key(site, what, key, Some(slot), excused);
             }
             Plant::HighestAttempt => {
                 let slot = self.rng.chance(500).then(|| SlotName::for_key(None, 77));
                 let key = self.forge(Some(current), u32::MAX, BASE_MS + self.now);
-                self.plant_key(site, what, key, slot);
+                self.plant_key(site, what, key, slot, excused);
             }
             Plant::OldMaterial | Plant::CopyOfCurrent => {
                 let id = if matches!(what, Plant::OldMaterial) { old } else { current };
@@ -114,12 +115,12 @@ impl World {
                     attempt,
                     ..known
                 };
-                self.plant_key(site, what, key, None);
+                self.plant_key(site, what, key, None, excused);
             }
             Plant::NewFirstKey => {
                 let attempt = u32::try_from(self.rng.below(3)).unwrap_or(0);
                 let key = self.forge(None, attempt, BASE_MS + self.now);
-                self.plant_key(site, what, key, None);
+                self.plant_key(site, what, key, None, excused);
             }
             Plant::Litter => {
                 // Something that is no key, in the slot where the next key would go.
@@ -133,7 +134,15 @@ impl World {
                 let mut seen = (*self.observed(&litter, slot, NAME)).clone();
                 seen.room = dkm_core::Room::Keys;
                 let id = KeyId(self.rng.bytes());
-                self.mark_plant(id, Some(current), what);
+                self.mark_plant(id, Some(current), what, excused);
+                if self.rng.chance(500) {
+                    // Bytes that are no record at all, on every replica that is there.
+                    for other in there {
+                        self.sites[other].store.unread.insert(seen.name.clone());
+                    }
+                    self.tally.planted += 1;
+                    return;
+                }
                 self.put_at(site, &std::sync::Arc::new(seen));
             }
         }
@@ -175,9 +184,9 @@ impl World {
         }
     }
 
-    fn plant_key(&mut self, site: usize, what: Plant, key: KeyRecord, slot: Option<SlotName>) {
+    fn plant_key(&mut self, site: usize, what: Plant, key: KeyRecord, slot: Option<SlotName>, excused: bool) {
         let slot = slot.unwrap_or_else(|| key.slot());
-        self.mark_plant(key.id, key.predecessor, what);
+        self.mark_plant(key.id, key.predecessor, what, excused);
         self.note("plant", number(key.id), || {
             let at = Timestamp(key.activates_at_ms).since(Timestamp(BASE_MS));
             format!("{}, {}, active at {at} ms, replica {site}", what.as_str(), short(key.id))
@@ -188,9 +197,27 @@ impl World {
         }
     }
 
+    /// Whether, by some replica's word, the key that protects was exposed or is compromised: then a key with a short delay
+    /// is what every creator should make.
+    fn is_urgent(&self) -> bool {
+        self.sites.iter().any(|site| {
+            let now = site.clock(self.now).plus(self.dials.policy.clock_skew_ms);
+            let records = site.store.records.values().map(AsRef::as_ref);
+            let ring = dkm_core::ring::Ring::derive(records, now, self.safeguards);
+            ring.protecting(now).next().is_none_or(|k| k.exposure_ended(now).is_some())
+        })
+    }
+
     /// Remembers what was planted. An honest key of the same id stays honest, but the rollover is disturbed.
-    fn mark_plant(&mut self, id: KeyId, predecessor: Option<KeyId>, what: Plant) {
-        let plant = Facts { plant: Some(what.as_str()), predecessor, put_at: self.now, ..Facts::default() };
+    fn mark_plant(&mut self, id: KeyId, predecessor: Option<KeyId>, what: Plant, excused: bool) {
+        let plant = Facts {
+            plant: Some(what.as_str()),
+            urgent: excused,
+            excused,
+            predecessor,
+            put_at: self.now,
+            ..Facts::default()
+        };
         if self.facts.contains_key(&id) {
             let other = KeyId(self.rng.bytes());
             self.facts.insert(other, plant);

@@ -2,7 +2,7 @@
 
 use dkm_core::KeyId;
 use dkm_core::member::UnprotectRefusal;
-use dkm_core::record::{Change, Record, StatusRecord};
+use dkm_core::record::{Change, Origin, Record, StatusRecord};
 use dkm_core::ring::Observed;
 
 use super::{BASE_MS, World, short};
@@ -19,7 +19,7 @@ impl World {
 
     /// For how long a client that reaches every replica must have done so before it knows all that it has to know:
     /// replication bound + refresh × (1 + jitter) + 2 deadlines.
-    fn learning_ms(&self) -> u64 {
+    pub(super) fn learning_ms(&self) -> u64 {
         let p = &self.dials.policy;
         p.replication_bound_ms + p.refresh_interval_max_ms() + 2 * p.io_deadline_ms
     }
@@ -42,7 +42,9 @@ impl World {
             self.violate(Kind::Planted, || format!("client {client} protects with an unknown key"));
             return;
         };
-        if let Some(plant) = facts.plant {
+        if let Some(plant) = facts.plant
+            && !self.is_excused(&facts)
+        {
             self.violate(Kind::Planted, || {
                 format!("client {client} protects with {}, planted as {plant}", short(key))
             });
@@ -66,13 +68,28 @@ impl World {
                 )
             });
         }
-        self.check_others_can_open(client, key, facts.urgent.then_some(facts.put_at));
+        let urgent = facts.urgent || (facts.plant.is_some() && self.is_excused(&facts));
+        self.check_others_can_open(client, key, urgent.then_some(facts.put_at));
         if let Some(facts) = self.facts.get_mut(&key)
             && !facts.used
         {
             facts.used = true;
             self.tally.rollovers += u64::from(facts.predecessor.is_some());
         }
+    }
+
+    /// Whether a planted key came at a moment at which any creator may make one for immediate use: the protecting key was
+    /// exposed or is compromised, by the word of what an owner decided so shortly before or after that clocks and
+    /// refreshes do not tell the order.
+    fn is_excused(&self, plant: &super::Facts) -> bool {
+        let p = &self.dials.policy;
+        let skew = 2 * p.clock_skew_ms + p.io_deadline_ms;
+        let lag = self.learning_ms() + skew;
+        plant.excused
+            || self.owner_decisions.iter().any(|at| *at <= plant.put_at + skew && plant.put_at <= *at + lag)
+            || self.facts.values().any(|f| {
+                f.plant.is_none() && f.urgent && f.automatic && f.put_at.abs_diff(plant.put_at) <= skew
+            })
     }
 
     /// Whoever is connected and refreshed can open what is protected now.
@@ -142,6 +159,9 @@ impl World {
     /// A replica that has a successor takes no other one: keys per rollover ≤ replicas not yet converged.
     pub(super) fn check_flood(&mut self, site: usize, seen: &Observed) {
         let Record::Key(new) = &seen.record else { return };
+        if new.origin != Origin::Rolled {
+            return;
+        }
         let Some(facts) = self.facts.get(&new.id) else { return };
         if !facts.automatic || self.sites[site].store.is_taken(seen.room, &seen.name) {
             return;
@@ -149,18 +169,33 @@ impl World {
         let predecessor = new.predecessor;
         let of_this_rollover = |f: &super::Facts| f.predecessor == predecessor && predecessor.is_some();
         // A planted record may have taken the slot for some clients and not yet for others.
-        if self.facts.values().any(|f| f.plant.is_some() && of_this_rollover(f)) {
+        // So may a key made by hand, whose reason not everybody has heard of.
+        let disturbs = |f: &super::Facts| f.plant.is_some() || (!f.automatic && f.predecessor.is_some());
+        if self.facts.values().any(|f| disturbs(f) && of_this_rollover(f)) {
             return;
         }
+        // Not everybody has heard of the reason for an urgent key while replicas are apart, or if its record was lost.
+        let p = &self.dials.policy;
+        let reasons_are_known = self.dials.losses.is_empty()
+            && self.apart().is_empty()
+            && self.now - self.sites_changed_at > p.replication_bound_ms + 2 * p.io_deadline_ms;
         let mut other = None;
         let mut elsewhere = false;
         for (at, s) in self.sites.iter().enumerate() {
             for record in s.store.records.values() {
                 let Record::Key(known) = &record.record else { continue };
+                // One that came back from an archive succeeds nobody.
+                if known.origin != Origin::Rolled {
+                    continue;
+                }
                 let Some(f) = self.facts.get(&known.id) else { continue };
-                // A successor that an owner has stopped, or that was exposed, does not count any more.
+                // An owner's decision about any key, and an exposure, begin another rollover.
                 let counts = f.automatic && of_this_rollover(f) && known.id != new.id && !f.touched;
-                if counts && self.exposed_at.is_none_or(|e| e < f.put_at) {
+                let counts = counts && (!f.urgent || reasons_are_known);
+                if counts
+                    && self.exposed_until < f.put_at
+                    && self.owner_decisions.last().is_none_or(|at| *at < f.put_at)
+                {
                     elsewhere = true;
                     if at == site {
                         other = Some(known.id);
@@ -188,6 +223,7 @@ impl World {
         }
         let Some(facts) = self.facts.get(&status.key) else { return };
         if let Some(noticed) = facts.noticed_at
+            && !facts.destroyed
             && self.sites_changed_at <= noticed
             && self.now - noticed > self.learning_ms()
         {

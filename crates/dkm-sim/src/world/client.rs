@@ -183,7 +183,7 @@ impl World {
         let Some(done) = self.clients[client].rounds.remove(&round) else { return };
         match done.then {
             Then::Drive => {
-                if client == 0 && !done.answered.is_empty() {
+                if client == 0 && !done.answered.is_empty() && !self.silent {
                     self.owner_steps(&done.answered);
                 }
                 self.drive(client);
@@ -285,6 +285,9 @@ impl World {
     }
 
     pub(super) fn use_due(&mut self, client: usize) {
+        if self.silent {
+            return;
+        }
         let again = self.around(self.dials.use_every_ms);
         self.after(again, Event::Use { client });
         if self.clients[client].brief {

@@ -1,7 +1,8 @@
 //! The end of a seed: all partitions heal, everybody reads, and what was promised is asked for.
 
-use dkm_core::member::{Member, Reading};
-use dkm_core::ring::{KeyState, Ring};
+use dkm_core::member::{Member, ProtectRefusal, Reading};
+use dkm_core::record::{Change, Record};
+use dkm_core::ring::{KeyState, Ring, RingKey};
 use dkm_core::{KeyId, Timestamp};
 
 use super::{BASE_MS, Blob, Event, World, short};
@@ -10,9 +11,12 @@ use crate::violation::Kind;
 /// What clients must agree on of a key.
 type Agreed = (KeyId, Timestamp, KeyState, bool);
 
-fn agreed(ring: &Ring, now: Timestamp) -> Vec<Agreed> {
-    let keys = ring.keys.iter().filter(|k| k.status.destroyed.is_none());
-    keys.map(|k| (k.id(), k.activation(), k.state(now), k.may_ever_protect())).collect()
+fn agreed(ring: &Ring, now: Timestamp, read_until: Timestamp) -> Vec<Agreed> {
+    let keys = ring.keys.iter().filter(|k| k.status.destroyed.is_none() && k.attested.created <= read_until);
+    // Of an archived key it does not matter any more whether it might have protected: that may depend on the record of
+    // a key that was destroyed since, which only long-lived clients still remember.
+    let may = |k: &RingKey| k.may_ever_protect() && k.state(now) != KeyState::Deactivated;
+    keys.map(|k| (k.id(), k.activation(), k.state(now), may(k))).collect()
 }
 
 impl World {
@@ -47,6 +51,9 @@ impl World {
             + p.clock_skew_ms;
         let end = self.now + quiet;
         self.until(end);
+        self.silent = true;
+        let learning = self.learning_ms();
+        self.until(self.now + learning);
         self.check_blobs();
         self.check_destroyed();
         self.check_removed();
@@ -97,6 +104,8 @@ impl World {
     fn check_destroyed(&mut self) {
         let destroyed: Vec<KeyId> =
             self.facts.iter().filter(|(_, f)| f.destroyed).map(|(id, _)| *id).collect();
+        // A tombstone that was lost with its replica before it reached another one has destroyed nothing.
+        let destroyed: Vec<KeyId> = destroyed.into_iter().filter(|key| self.is_buried(*key)).collect();
         let mut fresh = self.fresh();
         let clock = Timestamp(BASE_MS + self.now);
         for key in destroyed {
@@ -119,6 +128,13 @@ impl World {
                 self.violate(Kind::Returned, || format!("{} opens, but was destroyed", short(key)));
             }
         }
+    }
+
+    /// Whether a tombstone lies on a replica that is left.
+    fn is_buried(&self, key: KeyId) -> bool {
+        self.sites.iter().filter(|s| s.is_there()).flat_map(|s| s.store.records.values()).any(
+            |seen| matches!(&seen.record, Record::Status(s) if s.key == key && s.change == Change::Destroyed),
+        )
     }
 
     /// Whoever was removed has been told, or is out of reach.
@@ -147,9 +163,11 @@ impl World {
     /// All clients derive the same from what they have read, in whatever order they have read it.
     fn check_agreement(&mut self) {
         let now = Timestamp(BASE_MS + self.now);
-        let fresh = agreed(self.fresh().ring(), now);
+        // What was made a moment ago is still on its way to some.
+        let read_until = now.minus(self.learning_ms() + self.dials.policy.clock_skew_ms);
+        let fresh = agreed(self.fresh().ring(), now, read_until);
         for client in self.settled_clients() {
-            let theirs = agreed(self.clients[client].member.ring(), now);
+            let theirs = agreed(self.clients[client].member.ring(), now, read_until);
             if theirs != fresh {
                 let odd: Vec<String> = theirs
                     .iter()
@@ -168,13 +186,21 @@ impl World {
     fn check_progress(&mut self) {
         let clock = Timestamp(BASE_MS + self.now);
         let mut fresh = self.fresh();
+        // A limit that leaves no time for an overdue key to be made and to become active stops everybody for a while.
+        let p = &self.dials.policy;
+        let needs =
+            p.replication_bound_ms * 20 + p.activation_delay_ms + p.creation_margin_ms() + self.learning_ms();
+        let tight = p.overdue_refuse_after_ms.is_some_and(|limit| limit < needs);
+        let allowed = |refusal: &ProtectRefusal| tight && matches!(refusal, ProtectRefusal::Overdue { .. });
         let refusal = fresh.protecting_key(clock).err();
-        if let Some(refusal) = refusal {
+        if let Some(refusal) = refusal.filter(|r| !allowed(r)) {
             self.violate(Kind::Stuck, || format!("a fresh client does not protect: {refusal}"));
         }
         for client in self.settled_clients() {
             let clock = self.clock(client);
-            if let Err(refusal) = self.clients[client].member.protecting_key(clock) {
+            if let Err(refusal) = self.clients[client].member.protecting_key(clock)
+                && !allowed(&refusal)
+            {
                 self.violate(Kind::Stuck, || format!("client {client} does not protect: {refusal}"));
             }
         }

@@ -9,7 +9,7 @@ mod owner;
 mod site;
 mod trouble;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dkm_core::kdf::key_id;
@@ -43,6 +43,8 @@ pub(crate) struct Facts {
     pub(crate) urgent: bool,
     /// Made by a client's own decision, not by an owner's.
     pub(crate) automatic: bool,
+    /// Planted at a moment at which any creator may make a key for immediate use.
+    pub(crate) excused: bool,
     pub(crate) predecessor: Option<KeyId>,
     pub(crate) put_at: u64,
     /// An owner has changed its state.
@@ -68,13 +70,20 @@ pub(crate) struct Blob {
 pub(crate) enum Ask {
     Read,
     Put(Arc<Observed>),
-    Shred(KeyId),
+    /// Brings the tombstone and erases.
+    Bury(KeyId, Arc<Observed>),
 }
 
 /// What a replica answers.
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
-    Records(Vec<Arc<Observed>>),
+    /// What a replica of this incarnation showed.
+    Records {
+        incarnation: usize,
+        present: Vec<Arc<Observed>>,
+        /// Slots whose contents do not parse.
+        unread: BTreeSet<SlotName>,
+    },
     Put(crate::store::Put),
     Shredded,
     Denied,
@@ -118,6 +127,8 @@ pub(crate) struct World {
     pub(crate) now: u64,
     /// Troubles have ended for good.
     pub(crate) calm: bool,
+    /// Nobody uses anything any more: only what is on its way still arrives.
+    pub(crate) silent: bool,
     queue: BTreeMap<(u64, u64), Event>,
     next_event: u64,
     pub(crate) sites: Vec<Site>,
@@ -131,7 +142,10 @@ pub(crate) struct World {
     pub(crate) materials: BTreeMap<KeyId, KeyRecord>,
     /// When a link between replicas, or a replica itself, last changed.
     pub(crate) sites_changed_at: u64,
-    pub(crate) exposed_at: Option<u64>,
+    /// When an owner changed the state of a key.
+    pub(crate) owner_decisions: Vec<u64>,
+    /// When the last exposure ends.
+    pub(crate) exposed_until: u64,
     partition: u64,
     pub(crate) tally: Tally,
     pub(crate) violations: Vec<Violation>,
@@ -150,6 +164,7 @@ impl World {
             safeguards: Off::safeguards(off),
             now: 0,
             calm: false,
+            silent: false,
             queue: BTreeMap::new(),
             next_event: 0,
             sites: Vec::new(),
@@ -161,7 +176,8 @@ impl World {
             archive: Vec::new(),
             materials: BTreeMap::new(),
             sites_changed_at: 0,
-            exposed_at: None,
+            owner_decisions: Vec::new(),
+            exposed_until: 0,
             partition: 0,
             tally: Tally { seeds: 1, clients: dials.clients as u64, ..Tally::default() },
             violations: Vec::new(),
@@ -346,6 +362,10 @@ impl World {
         let seen = self.observed_key(&key, &owner);
         self.put_at(0, &seen);
         self.facts.insert(id, facts);
+        // A group is announced when its first key is usable.
+        for site in 1..self.dials.needed {
+            self.exchange(0, site);
+        }
     }
 
     /// A fresh key with its material.

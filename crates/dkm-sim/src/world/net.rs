@@ -1,7 +1,9 @@
 //! Messages between clients and replicas, and replication between replicas.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use dkm_core::SlotName;
 use dkm_core::member::{Reading, Rights};
 use dkm_core::record::{Change, Purpose, Record};
 use dkm_core::ring::Observed;
@@ -63,7 +65,11 @@ impl World {
         let denied = self.sites[site].denies.contains(&client);
         let answer = match ask {
             _ if denied => Answer::Denied,
-            Ask::Read => Answer::Records(self.sites[site].shown()),
+            Ask::Read => Answer::Records {
+                incarnation: self.sites[site].replaced,
+                present: self.sites[site].shown(),
+                unread: self.sites[site].store.unread.clone(),
+            },
             Ask::Put(seen) => {
                 let put = self.put_at(site, &seen);
                 let dies = !self.calm && self.rng.chance(self.dials.crash_permille / 4) && self.may_disturb();
@@ -74,7 +80,8 @@ impl World {
                 }
                 Answer::Put(put)
             }
-            Ask::Shred(key) => {
+            Ask::Bury(key, tombstone) => {
+                self.put_at(site, &tombstone);
                 self.sites[site].store.shred(key);
                 Answer::Shredded
             }
@@ -110,7 +117,8 @@ impl World {
                 c.told_denied = true;
                 c.read.clear();
             }
-            Answer::Records(present) => self.take_reading(client, site, present),
+            Answer::Records { incarnation, .. } if incarnation != self.sites[site].replaced => return,
+            Answer::Records { present, unread, .. } => self.take_reading(client, site, present, unread),
             Answer::Put(put) => {
                 if let Some(r) = self.clients[client].rounds.get_mut(&round) {
                     r.put = Some(put);
@@ -128,7 +136,13 @@ impl World {
         }
     }
 
-    fn take_reading(&mut self, client: usize, site: usize, present: Vec<Arc<Observed>>) {
+    fn take_reading(
+        &mut self,
+        client: usize,
+        site: usize,
+        present: Vec<Arc<Observed>>,
+        unread: BTreeSet<SlotName>,
+    ) {
         self.tally.readings += 1;
         let clock = self.clock(client);
         let (replica, shown) = (self.sites[site].store.id, self.sites[site].shown_clock(self.now));
@@ -148,6 +162,7 @@ impl World {
         c.member.set_rights(Rights { read: true, create: true, own: client == 0 });
         let reading = Reading { replica, clock: Some(shown), present };
         c.member.observe(clock, &reading);
+        c.member.note_unread(unread);
         c.told_denied = false;
         c.last_reading = Some(self.now);
         self.check_time(client);
@@ -185,6 +200,9 @@ impl World {
         match &seen.record {
             Record::Status(status) => {
                 self.check_destruction(status);
+                if status.purpose != Purpose::InUse {
+                    self.owner_decisions.push(now);
+                }
                 let Some(facts) = self.facts.get_mut(&status.key) else { return };
                 match (status.change, status.purpose) {
                     (Change::Suspended, Purpose::CoolingOff) => {
@@ -193,21 +211,22 @@ impl World {
                         self.tally.cooling += 1;
                     }
                     (Change::Resumed, Purpose::InUse) => {
-                        if facts.cooling_from.is_some() && facts.noticed_at.is_none() {
+                        if facts.cooling_from.is_some() && facts.noticed_at.is_none() && !facts.destroyed {
                             facts.noticed_at = Some(now);
                             self.tally.aborted += 1;
                         }
                     }
                     (Change::Destroyed, _) => {
+                        self.tally.destroyed += u64::from(!facts.destroyed);
                         facts.destroyed = true;
                         facts.touched = true;
-                        self.tally.destroyed += 1;
                     }
                     _ => facts.touched = true,
                 }
             }
-            Record::Exposed(_) => {
-                self.exposed_at = Some(now);
+            Record::Exposed(exposed) if seen.attested.creator.0 != super::adversary::NAME => {
+                let until = exposed.until_ms.saturating_sub(super::BASE_MS) + self.dials.policy.clock_skew_ms;
+                self.exposed_until = self.exposed_until.max(until);
                 self.tally.exposures += 1;
             }
             _ => {}
@@ -225,6 +244,8 @@ impl World {
         if !self.meet(from, to) {
             return;
         }
+        let unread = self.sites[from].store.unread.clone();
+        self.sites[to].store.unread.extend(unread);
         let records: Vec<Arc<Observed>> = self.sites[from].store.records.values().cloned().collect();
         for record in records {
             if self.sites[to].store.merge(&record) {

@@ -1,7 +1,10 @@
 //! The owner, at the first client: suspend, resume, compromise, destroy, expose, roll, restore.
 
+use std::sync::Arc;
+
 use dkm_core::plan::{Cause, plan_manual};
 use dkm_core::record::{Change, ExposedRecord, KeyRecord, Origin, Purpose, Record, StatusRecord};
+use dkm_core::ring::Observed;
 use dkm_core::{KeyId, SlotName, Timestamp};
 
 use super::client::Then;
@@ -151,8 +154,9 @@ impl World {
                         .any(|s| !self.sites[s].lost && done & (1 << s) == 0)
                         .then_some(job);
                 };
+                let tombstone = self.status_of(key, Change::Destroyed, Purpose::Ordinary)?;
                 self.owner_busy = true;
-                self.ask(OWNER, &[site], &Ask::Shred(key), Then::Job);
+                self.ask(OWNER, &[site], &Ask::Bury(key, tombstone), Then::Job);
                 Some(Job::Shred { key, done: done | (1 << site) })
             }
             Job::Expose => {
@@ -198,10 +202,10 @@ impl World {
         answered: &[usize],
     ) -> Option<Job> {
         let job = Job::Destroy { key: Some(key), since };
-        let found = self.clients[OWNER].member.ring().key(key)?;
-        if found.status.destroyed.is_some() {
+        if self.clients[OWNER].member.ring().is_destroyed(key) {
             return Some(Job::Shred { key, done: 0 });
         }
+        let found = self.clients[OWNER].member.ring().key(key)?;
         let Some(begun) = found.status.cooling_off_since else {
             // Called off by a use, or not read back yet, or lost with its replica.
             let patience = self.dials.policy.refresh_interval_max_ms() * 4;
@@ -250,20 +254,28 @@ impl World {
         self.put_key(OWNER, site, plan, true)
     }
 
-    fn put_status(&mut self, key: KeyId, change: Change, purpose: Purpose, answered: &[usize]) {
-        let clock = self.clock(OWNER);
-        let Some(found) = self.clients[OWNER].member.ring().key(key) else { return };
+    /// A status that answers all that is known of the key.
+    fn status_of(&self, key: KeyId, change: Change, purpose: Purpose) -> Option<Arc<Observed>> {
+        let ring = self.clients[OWNER].member.ring();
+        let summary = ring.key(key).map(|k| &k.status).or_else(|| ring.tombstones.get(&key))?;
         let record = Record::Status(StatusRecord {
             key,
             change,
             purpose,
             reason: String::new(),
-            epoch: found.status.epoch.saturating_add(1),
-            answers: found.status.heads.clone(),
-            when_ms: clock.0,
+            epoch: summary.epoch.saturating_add(1),
+            answers: summary.heads.clone(),
+            when_ms: self.clock(OWNER).0,
         });
+        Some(self.observed(&record, record.slot(self.group, 0), &self.clients[OWNER].name))
+    }
+
+    fn put_status(&mut self, key: KeyId, change: Change, purpose: Purpose, answered: &[usize]) {
+        let Some(seen) = self.status_of(key, change, purpose) else { return };
+        let Some(site) = self.rng.pick(answered) else { return };
         self.note("status", super::number(key), || format!("{change:?} ({purpose:?}) of {}", short(key)));
-        self.put_record(&record, None, answered);
+        self.owner_busy = true;
+        self.ask(OWNER, &[site], &Ask::Put(seen), Then::Job);
     }
 
     fn put_record(&mut self, record: &Record, name: Option<SlotName>, answered: &[usize]) {
@@ -291,7 +303,14 @@ impl World {
     pub(super) fn owner_settles(&mut self) {
         let at = self.now;
         let suspended: Vec<KeyId> = self.facts.keys().copied().collect();
-        self.jobs.retain(|job| matches!(job, Job::Shred { .. } | Job::Compromise { target: Some(_), .. }));
+        self.jobs.retain(|job| {
+            matches!(
+                job,
+                Job::Shred { .. }
+                    | Job::Destroy { key: Some(_), .. }
+                    | Job::Compromise { target: Some(_), .. }
+            )
+        });
         for key in suspended {
             self.jobs.push(Job::Resume { key, at });
         }

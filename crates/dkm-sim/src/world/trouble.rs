@@ -247,6 +247,7 @@ impl World {
         }
         let years = self.draw_years();
         self.clients[1].skew_ms += years;
+        self.clients[1].changed_at = self.now;
         self.tally.clocks_off += 1;
         self.note("jump", 1, || format!("client 1 by {years} ms"));
     }
