@@ -17,19 +17,13 @@ pub trait Clock: fmt::Debug + Send + Sync {
 pub struct SystemClock {
     /// The highest wall time seen, minus the monotonic time at which it was seen, in milliseconds.
     ahead_ms: AtomicU64,
-    /// How far the kernel's quick answers may lag behind, in milliseconds. It is added: a file that was written a moment
-    /// ago, and the key in it, must not seem to be made in the future.
-    lag_ms: u64,
 }
 
 impl SystemClock {
     /// A clock that starts now.
     #[must_use]
     pub fn new() -> Self {
-        let tick = rustix::time::clock_getres(rustix::time::ClockId::RealtimeCoarse);
-        // The tick's own part of a millisecond, and those that are cut off from both clocks, are less than two.
-        let lag_ms = milliseconds(tick).saturating_add(2);
-        Self { ahead_ms: AtomicU64::new(wall_ms().saturating_sub(monotonic_ms())), lag_ms }
+        Self { ahead_ms: AtomicU64::new(wall_ms().saturating_sub(monotonic_ms())) }
     }
 }
 
@@ -47,18 +41,18 @@ impl Clock for SystemClock {
         // Written only when the wall clock was set forward, so that readers on many threads share the line.
         let ahead =
             if ahead > known { self.ahead_ms.fetch_max(ahead, Ordering::Relaxed).max(ahead) } else { known };
-        Timestamp(monotonic.saturating_add(ahead).saturating_add(self.lag_ms))
+        Timestamp(monotonic.saturating_add(ahead))
     }
 }
 
-/// The kernel answers both of these without a system call, with the time of its last tick (some milliseconds ago), which
-/// is exact enough for times that policy counts in seconds at least.
+/// The kernel answers both of these without a system call. Its quicker, coarse clocks would do for most of what policy
+/// counts in, but they lag behind the times of files that were just written, by as much as the machine is busy.
 fn wall_ms() -> u64 {
-    milliseconds(rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse))
+    milliseconds(rustix::time::clock_gettime(rustix::time::ClockId::Realtime))
 }
 
 fn monotonic_ms() -> u64 {
-    milliseconds(rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse))
+    milliseconds(rustix::time::clock_gettime(rustix::time::ClockId::Monotonic))
 }
 
 fn milliseconds(time: rustix::time::Timespec) -> u64 {
