@@ -68,6 +68,8 @@ pub struct Member {
     noticed: Option<Timestamp>,
     replicas: BTreeMap<ReplicaId, ReplicaView>,
     union: BTreeMap<RecordAt, std::sync::Arc<Observed>>,
+    /// Names in the room of keys that hold what could not be read.
+    unread: BTreeSet<SlotName>,
     read_from: BTreeMap<KeyId, BTreeSet<ReplicaId>>,
     /// Records of keys that a replica had and has not any more as they were; a key with any does not protect.
     missing: BTreeMap<KeyId, BTreeSet<(ReplicaId, Room, SlotName, Digest)>>,
@@ -96,6 +98,7 @@ impl Member {
             noticed,
             replicas: BTreeMap::new(),
             union: BTreeMap::new(),
+            unread: BTreeSet::new(),
             read_from: BTreeMap::new(),
             missing: BTreeMap::new(),
             denied: false,
@@ -115,6 +118,12 @@ impl Member {
     #[must_use]
     pub const fn rights(&self) -> Rights {
         self.rights
+    }
+
+    /// Takes the names in the room of keys that hold what could not be read, on any replica: no key can be made there.
+    /// They count from the next reading on.
+    pub fn set_unread(&mut self, names: BTreeSet<SlotName>) {
+        self.unread = names;
     }
 
     /// Moves the clock; within a process it never goes back.
@@ -232,6 +241,7 @@ impl Member {
         self.denied = true;
         self.rights = Rights::default();
         self.union.clear();
+        self.unread.clear();
         self.read_from.clear();
         self.replicas.clear();
         self.missing.clear();
@@ -270,6 +280,7 @@ impl Member {
     /// Decides anew with a later clock what the records come to.
     pub fn rederive(&mut self) {
         self.ring = Ring::derive(self.union.values().map(AsRef::as_ref), self.now, self.safeguards);
+        self.ring.take_slots(self.unread.iter().cloned());
     }
 
     fn out_of_reach(&self) -> bool {
@@ -304,7 +315,15 @@ impl Member {
 
     fn is_usable(&self, key: &RingKey) -> bool {
         let needed = self.ring.policy().map_or(usize::MAX, |p| p.replicas_needed(self.replicas_known));
-        key.verified && !self.missing.contains_key(&key.id()) && self.read_from(key.id()) >= needed
+        key.verified && !self.is_doubted(key) && self.read_from(key.id()) >= needed
+    }
+
+    /// Whether what stands for a key has gone from, or changed on, a replica that had it. Any creator can put a copy of a
+    /// key elsewhere and take it away again: that is no reason to give up the key.
+    fn is_doubted(&self, key: &RingKey) -> bool {
+        self.missing
+            .get(&key.id())
+            .is_some_and(|records| records.iter().any(|(_, _, name, _)| *name == key.name))
     }
 
     /// The key to protect with at `clock`.
@@ -350,7 +369,7 @@ impl Member {
                 key: key.id(),
                 read_from: self.read_from(key.id()),
                 needed: policy.replicas_needed(self.replicas_known),
-                doubted: self.missing.contains_key(&key.id()),
+                doubted: self.is_doubted(key),
             },
             None => ProtectRefusal::NoKey,
         })
@@ -410,7 +429,12 @@ impl Member {
             let exposures = k.exposures.iter().map(|e| Timestamp(e.from_ms));
             [Some(k.activation()), limit, stand_in].into_iter().flatten().chain(exposures)
         });
-        keys.filter(|at| *at > now).chain(self.grace_end().map(|at| at.plus(1))).min().unwrap_or(now)
+        // Out of reach, only a reading changes anything: to derive a long ring anew at each call would help nobody.
+        let grace = self.grace_end().map_or(now, |at| at.plus(1));
+        if grace <= now && self.last_contact.is_some() && policy.is_some() {
+            return Timestamp::MAX;
+        }
+        keys.filter(|at| *at > now).chain([grace]).min().unwrap_or(now)
     }
 }
 
