@@ -70,10 +70,11 @@ pub struct Member {
     noticed: Option<Timestamp>,
     replicas: BTreeMap<ReplicaId, ReplicaView>,
     union: BTreeMap<RecordAt, std::sync::Arc<Observed>>,
+    /// Names in the room of keys that hold what could not be read.
+    unread: BTreeSet<SlotName>,
     read_from: BTreeMap<KeyId, BTreeSet<ReplicaId>>,
     /// Records of keys that a replica had and has not any more as they were; a key with any does not protect.
     missing: BTreeMap<KeyId, BTreeSet<(ReplicaId, Room, SlotName, Digest)>>,
-    unread: BTreeSet<SlotName>,
     denied: bool,
     last_contact: Option<Timestamp>,
     now: Timestamp,
@@ -99,9 +100,9 @@ impl Member {
             noticed,
             replicas: BTreeMap::new(),
             union: BTreeMap::new(),
+            unread: BTreeSet::new(),
             read_from: BTreeMap::new(),
             missing: BTreeMap::new(),
-            unread: BTreeSet::new(),
             denied: false,
             last_contact: None,
             now: Timestamp(0),
@@ -255,10 +256,10 @@ impl Member {
         self.denied = true;
         self.rights = Rights::default();
         self.union.clear();
+        self.unread.clear();
         self.read_from.clear();
         self.replicas.clear();
         self.missing.clear();
-        self.unread.clear();
         self.ring = Ring::default();
     }
 
@@ -334,7 +335,15 @@ impl Member {
 
     fn is_usable(&self, key: &RingKey) -> bool {
         let needed = self.ring.policy().map_or(usize::MAX, |p| p.replicas_needed(self.replicas_known));
-        key.verified && !self.missing.contains_key(&key.id()) && self.read_from(key.id()) >= needed
+        key.verified && !self.is_doubted(key) && self.read_from(key.id()) >= needed
+    }
+
+    /// Whether what stands for a key has gone from, or changed on, a replica that had it. Any creator can put a copy of a
+    /// key elsewhere and take it away again: that is no reason to give up the key.
+    fn is_doubted(&self, key: &RingKey) -> bool {
+        self.missing
+            .get(&key.id())
+            .is_some_and(|records| records.iter().any(|(_, _, name, _)| *name == key.name))
     }
 
     /// The key to protect with at `clock`.
@@ -380,7 +389,7 @@ impl Member {
                 key: key.id(),
                 read_from: self.read_from(key.id()),
                 needed: policy.replicas_needed(self.replicas_known),
-                doubted: self.missing.contains_key(&key.id()),
+                doubted: self.is_doubted(key),
             },
             None => ProtectRefusal::NoKey,
         })
@@ -440,7 +449,12 @@ impl Member {
             let exposures = k.exposures.iter().map(|e| Timestamp(e.from_ms));
             [Some(k.activation()), limit, stand_in].into_iter().flatten().chain(exposures)
         });
-        keys.filter(|at| *at > now).chain(self.grace_end().map(|at| at.plus(1))).min().unwrap_or(now)
+        // Out of reach, only a reading changes anything: to derive a long ring anew at each call would help nobody.
+        let grace = self.grace_end().map_or(now, |at| at.plus(1));
+        if grace <= now && self.last_contact.is_some() && policy.is_some() {
+            return Timestamp::MAX;
+        }
+        keys.filter(|at| *at > now).chain([grace]).min().unwrap_or(now)
     }
 }
 

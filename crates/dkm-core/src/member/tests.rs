@@ -92,6 +92,8 @@ fn the_next_change_is_the_first_thing_that_can_come_out_differently() {
     member.last_contact = Some(now);
     member.advance(now);
     assert_eq!(member.next_change(), T0.plus(90 * DAY_MS + 5), "the first key's limit");
+    member.advance(now.plus(GRACE + 1));
+    assert_eq!(member.next_change(), Timestamp::MAX, "out of reach: only a reading changes anything");
 }
 
 #[test]

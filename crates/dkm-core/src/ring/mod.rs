@@ -444,12 +444,6 @@ impl Ring {
         (0..=u32::MAX).find(is_free).unwrap_or(u32::MAX)
     }
 
-    /// Whether something lies in this slot of the keys' room.
-    #[must_use]
-    pub fn has_slot(&self, name: &SlotName) -> bool {
-        self.taken.contains(name)
-    }
-
     /// Takes names in the room of keys that hold what could not be read: they are no less taken.
     pub fn take_slots(&mut self, names: impl IntoIterator<Item = SlotName>) {
         self.taken.extend(names);

@@ -215,7 +215,7 @@ impl Engine {
                 self.notice_use(id);
                 Ok(key.clone())
             }
-            Some(Use::Compromised(key)) => {
+            Some(Use::Compromised(key, notice)) => {
                 let Some(leave) = overriding else {
                     return Err(UnprotectRefusal::Compromised { key: id }.into());
                 };
@@ -223,6 +223,9 @@ impl Engine {
                 self.record(EventKind::OverrideUsed, Some(id), Some(&leave.reason), |event| {
                     event.blob = blob
                 })?;
+                if *notice {
+                    self.notice_use(id);
+                }
                 Ok(key.clone())
             }
             Some(Use::Refused(refusal)) => Err(refusal.clone().into()),

@@ -61,6 +61,7 @@ impl Engine {
             if now < until {
                 return Ok(Destruction::CoolingOff { until });
             }
+            self.must_have_read_all(what)?;
             return self.bury(&key, reason);
         }
         let Some(since) = key.deactivated_since(now) else {
@@ -111,6 +112,19 @@ impl Engine {
         } else {
             self.bury(&key, reason)
         }
+    }
+
+    /// Somebody's need of the key may be noted on any replica.
+    fn must_have_read_all(&self, what: &str) -> Result<()> {
+        let state = self.state();
+        let Some(unread) = state.replicas.iter().find(|replica| replica.error.is_some()) else {
+            return Ok(());
+        };
+        Err(refused(
+            what,
+            format!("replica {} was not read, and may hold a note that the key is in use", unread.number),
+            "try again when all replicas answer (dkm doctor shows them)",
+        ))
     }
 
     /// Writes the tombstone and erases.

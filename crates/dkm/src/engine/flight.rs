@@ -79,7 +79,11 @@ impl Flight {
         let number = state.started;
         drop(state);
         // Landed even if `read` panics: nobody waits for a dead thread.
-        let mut landing = Landing { flight: self, number, fault: None };
+        let ended_early = RepositoryError::Unavailable {
+            location: "the repository".to_owned(),
+            why: "reading it ended early by a fault of this program".to_owned(),
+        };
+        let mut landing = Landing { flight: self, number, fault: Some(ended_early) };
         let result = read();
         landing.fault = result.as_ref().err().cloned();
         result
@@ -179,6 +183,8 @@ mod tests {
             let thread = scope.spawn(|| flight.fly(Need::Any, || panic!("as a broken repository would")));
             assert!(thread.join().is_err());
         });
+        let told = flight.lock().fault.clone().unwrap();
+        assert!(told.to_string().contains("ended early"), "whoever waited does not take it for a reading");
         assert!(flight.fly(Need::Fresh, || Ok(())).is_ok());
     }
 }

@@ -51,27 +51,32 @@ impl Engine {
         policy.validate()?;
         self.refresh(Need::Fresh)?;
         self.must_own("setting the policy")?;
-        let (version, mut previous) = {
-            let state = self.state();
-            let chain = &state.member.ring().policies;
-            (chain.next_version(), chain.heads().to_vec())
-        };
-        previous.sort_unstable();
+        let heads = || self.state().member.ring().policies.heads().to_vec();
+        let version = self.state().member.ring().policies.next_version();
+        let previous = heads();
         let created_at_ms = self.parts.clock.now().0;
-        let slot = SlotName::for_chained("policy", &previous, 0);
-        let record = Record::Policy(PolicyRecord { version, previous, created_at_ms, policy });
+        let record =
+            Record::Policy(PolicyRecord { version, previous: previous.clone(), created_at_ms, policy });
         let digest = Digest::of(&record.encode(self.group));
         self.record(EventKind::PolicySet, None, None, |event| {
             event.detail = Some(format!("version {version}"))
         })?;
-        if self.put(&record, &slot)? != Put::Created {
+        let mut put = Put::Taken;
+        for attempt in 0..ATTEMPTS {
+            put = self.put(&record, &SlotName::for_chained("policy", &previous, attempt))?;
+            self.refresh(Need::Fresh)?;
+            // What took the slot need not count: then the next one is as good.
+            if put == Put::Created || heads() != previous {
+                break;
+            }
+        }
+        if put != Put::Created {
             return Err(refused(
                 "setting the policy",
                 "another owner set one at the same time",
                 "look at it (dkm policy show) and set yours again",
             ));
         }
-        self.refresh(Need::Fresh)?;
         if self.state().member.ring().policies.heads().contains(&digest) {
             return Ok(version);
         }
@@ -108,7 +113,7 @@ impl Engine {
             }
             let now = self.parts.clock.now();
             self.refuse_if_clock_is_off("rolling the key")?;
-            if let Some(waiting) = self.waiting_key(now).filter(|waiting| good(waiting.key)) {
+            if let Some(waiting) = self.waiting_key(now)?.filter(|waiting| good(waiting.key)) {
                 return Ok(waiting);
             }
             if let Some(key) = self.make_by_hand(now, Cause::Manual, reason)? {
@@ -133,12 +138,18 @@ impl Engine {
         })
     }
 
-    /// A key that may protect and only waits for its activation.
-    fn waiting_key(&self, now: Timestamp) -> Option<NewKey> {
+    /// A key that may protect and only waits for its activation, which comes no later than that of a key made now: one
+    /// that was made for the end of the present key's time is no answer to somebody who wants another key soon.
+    fn waiting_key(&self, now: Timestamp) -> Result<Option<NewKey>> {
+        let policy = self.policy()?;
+        let soon = now.plus(policy.activation_delay_ms).plus(policy.creation_margin_ms());
         let state = self.state();
-        let waiting =
-            state.member.ring().keys.iter().rev().find(|k| k.may_ever_protect() && k.activation() > now)?;
-        Some(NewKey { key: waiting.id(), activates_at: waiting.activation(), was_there: true })
+        let mut waiting = state.member.ring().keys.iter().filter(|k| k.may_ever_protect());
+        Ok(waiting.find(|k| k.activation() > now && k.activation() <= soon).map(|k| NewKey {
+            key: k.id(),
+            activates_at: k.activation(),
+            was_there: true,
+        }))
     }
 
     /// Archives those of `keys` that only wait for their activation, so that they never protect.
@@ -312,7 +323,20 @@ impl Engine {
         let slot = record.slot(self.group, 0);
         // Named by its content: a slot that is taken holds this very record.
         self.put(&record, &slot)?;
-        Ok(self.refresh(Need::Fresh)?)
+        self.refresh(Need::Fresh)?;
+        let digest = Digest::of(&record.encode(self.group));
+        let state = self.state();
+        let ring = state.member.ring();
+        let status = ring.key(key.id()).map(|key| &key.status).or_else(|| ring.tombstones.get(&key.id()));
+        if status.is_some_and(|status| status.heads.contains(&digest)) {
+            return Ok(());
+        }
+        // Whoever is told that a key is compromised or destroyed relies on it.
+        Err(refused(
+            "changing the key's state",
+            format!("the change was written to slot {slot} but does not count"),
+            "the repository's word on its author or access control differs from the policy's owners; dkm doctor shows it",
+        ))
     }
 
     pub(super) fn status_record(
@@ -340,18 +364,20 @@ impl Engine {
     pub(super) fn notice_use(&self, id: KeyId) {
         let what = "calling off a destruction";
         let noticed = self.ring_key(id).and_then(|key| {
-            self.record(EventKind::DestructionAborted, Some(id), None, |_| {})?;
+            // Calling a destruction off must not fail for want of a journal: the data would be lost.
+            let recorded = self.record(EventKind::DestructionAborted, Some(id), None, |_| {});
             self.put_status(
                 &key,
                 Change::Resumed,
                 Purpose::InUse,
                 "needed by a member",
                 key.status.heads.clone(),
-            )
+            )?;
+            recorded
         });
         if let Err(error) = noticed {
             // The plaintext is given all the same: withholding it would help nobody.
-            tracing::error!(group = %self.group, key = %id, %error, "{what} failed: this key is in use and will be destroyed");
+            tracing::error!(group = %self.group, key = %id, %error, "{what} was not done or not recorded: this key is in use");
         }
     }
 }

@@ -13,7 +13,7 @@ mod rollover;
 mod snapshot;
 mod unknown;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,7 +22,7 @@ use dkm_core::member::{Member, Rights};
 use dkm_core::plan::Plan;
 use dkm_core::policy::Policy;
 use dkm_core::safeguards::Safeguards;
-use dkm_core::{GroupId, KeyId, SlotName, Timestamp};
+use dkm_core::{GroupId, KeyId, Timestamp};
 
 pub(crate) use calls::Override;
 pub use calls::{Reprotected, Streamed};
@@ -82,8 +82,6 @@ pub(super) struct State {
     unread: Vec<Unread>,
     /// Why keys could not be opened.
     faults: BTreeMap<KeyId, String>,
-    /// Slots that are taken by what could not be read: keys go into the next.
-    occupied: HashSet<SlotName>,
     /// Why this client's last attempt to make a key failed.
     rollover_fault: Option<String>,
     refresh_due: Timestamp,
@@ -102,7 +100,6 @@ impl Engine {
             replicas: Vec::new(),
             unread: Vec::new(),
             faults: BTreeMap::new(),
-            occupied: HashSet::new(),
             rollover_fault: None,
             refresh_due: Timestamp(0),
         };

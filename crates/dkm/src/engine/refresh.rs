@@ -4,8 +4,9 @@ use std::sync::{Arc, PoisonError};
 
 use dkm_core::member::{Reading, Rights};
 use dkm_core::plan::Plan;
+use dkm_core::policy::Policy;
 use dkm_core::record::Record;
-use dkm_core::{KeyId, ReplicaId, Room, Timestamp};
+use dkm_core::{KeyId, Principal, ReplicaId, Room, Timestamp};
 
 use super::snapshot::CachedKey;
 use super::{Engine, Need, State};
@@ -32,6 +33,8 @@ struct Read {
     id: ReplicaId,
     clock: Option<Timestamp>,
     rights: Rights,
+    /// As whom this account writes to control and keys, where the repository tells.
+    authors: [Option<Principal>; 2],
     group: GroupReading,
 }
 
@@ -110,23 +113,24 @@ impl Engine {
             *known = KnownOf { replica: Some(id), records: Known::new() };
         }
         let rights = connection.rights(self.group)?;
+        let mut author = |room| connection.author(self.group, room);
+        let authors = [author(Room::Control)?, author(Room::Keys)?];
         // Read before the records: the clock's difference is then not that of a long reading.
         let clock = connection.clock()?;
         let group =
             read_group(connection.as_mut(), self.group, self.parts.roots.as_ref(), &mut known.records)?;
-        Ok(Read { number, connection, id, clock, rights, group })
+        Ok(Read { number, connection, id, clock, rights, authors, group })
     }
 
     /// Takes what was read into the state; returns the destroyed keys whose records are still there.
     fn take_in(&self, state: &mut State, reads: &mut [Read]) -> Vec<(usize, Entry)> {
         let before: usize = state.member.alarms().count();
-        let mut rights = Rights::default();
         state.unread.clear();
         state.faults.clear();
+        let unread =
+            reads.iter().flat_map(|read| &read.group.unread).filter(|unread| unread.room == Room::Keys);
+        state.member.note_unread(unread.map(|unread| unread.name.clone()));
         for read in reads.iter_mut() {
-            rights.read |= read.rights.read;
-            rights.create |= read.rights.create;
-            rights.own |= read.rights.own;
             state.unread.append(&mut read.group.unread);
             for record in &mut read.group.records {
                 if let Some(material) = record.material.take() {
@@ -142,6 +146,7 @@ impl Engine {
             let reading = Reading { replica: read.id, clock: read.clock, present };
             state.member.observe(self.parts.clock.now(), &reading);
         }
+        let rights = rights_of(reads, state.member.ring().policy());
         state.member.set_rights(rights);
         state.unread.sort_by(|a, b| (a.room, &a.name).cmp(&(b.room, &b.name)));
         state.unread.dedup();
@@ -217,4 +222,23 @@ fn plan_due(plan: Plan) -> Option<Timestamp> {
         Plan::Overdue { turn, .. } => turn,
         Plan::CreateKey { .. } | Plan::NoKey => None,
     }
+}
+
+/// What this account may do: what a replica lets it, as far as policy counts what it writes. Without that, a member whom
+/// policy does not name among the creators would make one key after another, none of which counts.
+fn rights_of(reads: &[Read], policy: Option<&Policy>) -> Rights {
+    let counts = |names: Option<&Vec<String>>, author: &Option<Principal>| match (names, author) {
+        (Some(names), Some(author)) => names.contains(&author.0),
+        _ => true,
+    };
+    let (owners, creators) =
+        policy.map_or((None, None), |policy| (policy.owners.as_ref(), policy.creators.as_ref()));
+    let mut rights = Rights::default();
+    for read in reads {
+        let [control, keys] = &read.authors;
+        rights.read |= read.rights.read;
+        rights.create |= read.rights.create && counts(creators, keys);
+        rights.own |= read.rights.own && counts(owners, control);
+    }
+    rights
 }

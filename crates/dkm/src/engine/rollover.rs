@@ -56,18 +56,6 @@ impl Engine {
         })
     }
 
-    /// The first slot after a predecessor that is free as far as anybody here knows.
-    fn free_attempt(&self, predecessor: Option<KeyId>) -> u32 {
-        let state = self.state();
-        let first = state.member.ring().free_attempt(predecessor);
-        (first..u32::MAX)
-            .find(|attempt| {
-                let slot = SlotName::for_key(predecessor, *attempt);
-                !state.occupied.contains(&slot) && !state.member.ring().has_slot(&slot)
-            })
-            .unwrap_or(first)
-    }
-
     /// Makes a key, puts it into the first free slot, and reads everything anew. It is used only after it was read back.
     pub(crate) fn make_key(
         &self,
@@ -76,7 +64,7 @@ impl Engine {
         cause: &str,
     ) -> Result<Made> {
         let policy = self.policy()?;
-        let attempt = self.free_attempt(predecessor);
+        let attempt = self.state().member.ring().free_attempt(predecessor);
         let mut material = Zeroizing::new([0u8; 32]);
         aws_lc_rs::rand::fill(material.as_mut_slice())
             .map_err(|_| Error::Internal("the system gives no randomness".to_owned()))?;
@@ -111,13 +99,7 @@ impl Engine {
         self.refresh(Need::Fresh)?;
         match put {
             Put::Created => Ok(Made::Created(NewKey { key: id, activates_at, was_there: false })),
-            Put::Taken => {
-                let mut state = self.state();
-                if !state.member.ring().has_slot(&slot) {
-                    state.occupied.insert(slot);
-                }
-                Ok(Made::Adopted)
-            }
+            Put::Taken => Ok(Made::Adopted),
             Put::Tombstoned => Err(Error::Internal("a fresh key has a tombstone".to_owned())),
         }
     }

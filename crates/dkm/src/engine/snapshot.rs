@@ -42,8 +42,8 @@ pub(super) enum Use {
     Open(Arc<CachedKey>),
     /// Its destruction is under way: its use must be noticed first.
     Notice(Arc<CachedKey>),
-    /// Only by a handle that overrides.
-    Compromised(Arc<CachedKey>),
+    /// Only by a handle that overrides; and whether its destruction is under way.
+    Compromised(Arc<CachedKey>, bool),
     /// Not at all.
     Refused(UnprotectRefusal),
 }
@@ -127,7 +127,7 @@ fn use_of(member: &mut Member, cached: &HashMap<KeyId, Arc<CachedKey>>, id: KeyI
         Err(refusal) => Use::Refused(refusal),
         Ok(leave) => match cached.get(&id) {
             None => Use::Refused(UnprotectRefusal::NotVerified { key: id }),
-            Some(key) if compromised => Use::Compromised(key.clone()),
+            Some(key) if compromised => Use::Compromised(key.clone(), leave.notice_use),
             Some(key) if leave.notice_use => Use::Notice(key.clone()),
             Some(key) => Use::Open(key.clone()),
         },

@@ -14,7 +14,7 @@ use std::fmt;
 pub use error::RepositoryError;
 
 use dkm_core::member::Rights;
-use dkm_core::{Attestation, GroupId, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
+use dkm_core::{Attestation, GroupId, Principal, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
 
 /// A repository with its replicas.
 ///
@@ -64,6 +64,15 @@ pub trait Replica: fmt::Debug + Send {
     /// # Errors
     /// [`RepositoryError::Denied`] or [`RepositoryError::NotFound`] without the right to read it.
     fn rights(&mut self, group: GroupId) -> Result<Rights, RepositoryError>;
+
+    /// Whom the repository will name as the author of what this account adds to a room; none if it does not tell. It
+    /// spares a client from writing what policy lets count for nothing.
+    ///
+    /// # Errors
+    /// As [`Replica::rights`].
+    fn author(&mut self, _group: GroupId, _room: Room) -> Result<Option<Principal>, RepositoryError> {
+        Ok(None)
+    }
 
     /// Every record of a room: names and stamps. Two records in one slot (conflict twins) are two entries.
     ///

@@ -4,6 +4,7 @@
 
 mod access;
 mod asynchronous;
+mod attacks;
 mod buffers;
 mod destruction;
 mod faults;

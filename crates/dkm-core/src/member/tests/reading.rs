@@ -213,3 +213,13 @@ fn the_simulation_can_switch_read_back_off() {
     assert_eq!(careless.protecting_key(NOW), Ok(key_id(1)));
     assert_eq!(careful.protecting_key(NOW), Err(ProtectRefusal::NoKey));
 }
+
+#[test]
+fn a_copy_of_a_key_that_comes_and_goes_is_no_doubt_of_the_key() {
+    let copy = key(1, T0.plus(1), |k| k.predecessor = Some(key_id(9)));
+    let mut member = ready();
+    read(&mut member, 1, NOW, &[records(), vec![copy]].concat());
+    assert_eq!(member.protecting_key(NOW), Ok(key_id(1)));
+    read(&mut member, 1, NOW, &records());
+    assert_eq!((member.alarms().count(), member.protecting_key(NOW)), (1, Ok(key_id(1))));
+}

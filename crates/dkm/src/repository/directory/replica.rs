@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dkm_core::member::Rights;
 use dkm_core::record::RECORD_LEN_MAX;
-use dkm_core::{GroupId, KeyId, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
+use dkm_core::{GroupId, KeyId, Principal, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
 use rustix::io::Errno;
 
 use super::folder::Folder;
@@ -115,6 +115,10 @@ impl Replica for DirectoryReplica {
         let error = |errno| self.place.error(&what, errno);
         let folder = groups::open(&self.groups, group).map_err(error)?;
         access::rights(&folder).map_err(error)
+    }
+
+    fn author(&mut self, group: GroupId, room: Room) -> Result<Option<Principal>, RepositoryError> {
+        Ok(Some(Principal(format!("uid:{}", self.open_room(group, room)?.author()))))
     }
 
     fn list(&mut self, group: GroupId, room: Room) -> Result<Vec<Entry>, RepositoryError> {

@@ -72,14 +72,19 @@ impl OpenRoom {
         self.folder.sync()
     }
 
+    /// Who owns what this account adds. Root acts for the owner: what it adds must not be closed to him. A shared key stays
+    /// root's, because an owner need not be a reader.
+    pub(super) fn author(&self) -> u32 {
+        let shared = self.template.template.is_some_and(|template| template.shared);
+        let me = geteuid();
+        if me.is_root() && (self.room == Room::Control || !shared) { self.uid } else { me.as_raw() }
+    }
+
     /// Adds a record; `false` if its slot is taken.
     pub(super) fn add(&self, name: &SlotName, bytes: &[u8]) -> Result<bool, Errno> {
         let template = self.template.template.unwrap_or(Template { shared: false, members_create: false });
         let access = FileAccess {
-            // Root acts for the owner: what it adds must not be closed to him. A shared key stays root's, because an
-            // owner need not be a reader.
-            uid: (geteuid().is_root() && (self.room == Room::Control || !template.shared))
-                .then_some(self.uid),
+            uid: Some(self.author()),
             gid: template.shared.then_some(self.template.gid),
             mode: template.record_mode(),
         };

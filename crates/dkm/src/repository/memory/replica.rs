@@ -5,7 +5,7 @@ use std::sync::MutexGuard;
 
 use dkm_core::member::Rights;
 use dkm_core::record::RECORD_LEN_MAX;
-use dkm_core::{GroupId, KeyId, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
+use dkm_core::{GroupId, KeyId, Principal, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
 use zeroize::Zeroizing;
 
 use super::{Held, MemoryRepository, Place, Replication, Rules, Store, World, key_of, stamp_bytes};
@@ -156,6 +156,10 @@ impl Replica for MemoryReplica {
         op.place(group)?;
         let rights = op.rights(group);
         op.end(rights)
+    }
+
+    fn author(&mut self, _group: GroupId, _room: Room) -> Result<Option<Principal>, RepositoryError> {
+        Ok(Some(Principal(self.repository.account.to_string())))
     }
 
     fn list(&mut self, group: GroupId, room: Room) -> Result<Vec<Entry>, RepositoryError> {
