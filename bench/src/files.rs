@@ -55,8 +55,8 @@ pub(crate) fn large_file(dkm: &Path, quick: bool) -> Result<Section> {
     let dkm = dkm.to_string_lossy().into_owned();
     let mut ours = Program::new(
         "dkm",
-        &[&dkm, "protect", &plain, "--output", &sealed],
-        &[&dkm, "unprotect", &sealed, "--output", &opened],
+        &[&dkm, "--quiet", "protect", &plain, "--output", &sealed],
+        &[&dkm, "--quiet", "unprotect", &sealed, "--output", &opened],
     );
     ours.variables = vec![
         ("DKM_REPOSITORY".into(), format!("dir:{}", place("repository"))),
@@ -68,6 +68,7 @@ pub(crate) fn large_file(dkm: &Path, quick: bool) -> Result<Section> {
     ];
     for arguments in [&["init"][..], &["group", "create", "bench"]] {
         let status = Command::new(&dkm)
+            .arg("--quiet")
             .args(arguments)
             .envs(ours.variables.iter().cloned())
             .stdout(Stdio::null())

@@ -34,7 +34,8 @@ pub(crate) fn parts(effort: Effort) -> Result<Section> {
          needs one salt, two HMACs for the blob's own key and its commitment, a prepared AEAD key, and the seal; \
          unprotect all but the salt. They set a lower bound on a call that no other code of ours can change: a blob \
          has a key and a commitment of its own, and salts are never taken from a store, which a fork or a restored \
-         snapshot would use twice. The salt comes from the system, which takes less time than aws-lc's own generator.",
+         snapshot would use twice. The salt comes from the system; aws-lc's own generator \
+         stands beside it for comparison.",
         ["primitive", "time", "times raw", "how often"],
     );
     let least = |times: &[(&crate::measure::Times, f64)]| {

@@ -79,6 +79,40 @@ fn an_account_without_privileges_has_all_of_it_too() {
 }
 
 #[test]
+fn memory_that_is_not_locked_is_warned_of_once_and_beside_the_result() {
+    let world = World::empty();
+    if is_root() {
+        std::os::unix::fs::chown(world.at(""), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let run = |arguments: &[&str]| {
+        let mut command = world.command();
+        command.args(arguments);
+        as_nobody(&world, &mut command);
+        // Accounts without privileges may lock as much as their limit says: nothing.
+        let mut limited = Command::new("/bin/sh");
+        limited.args(["-c", "ulimit -l 0; exec \"$0\" \"$@\""]).arg(command.get_program()).args(arguments);
+        limited.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        limited.current_dir(world.at(""));
+        if is_root() {
+            limited.uid(NOBODY).gid(NOBODY);
+        }
+        let output = limited.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    run(&["init"]);
+    run(&["group", "create", "mail"]);
+    let (result, beside) = run(&["key", "list"]);
+    assert_eq!(beside.matches("warning: keys can't be locked").count(), 1, "{beside}");
+    assert!(!result.contains("warning"), "{result}");
+    let (_, beside) = run(&["key", "list", "--json"]);
+    let warning: serde_json::Value = serde_json::from_str(beside.trim()).unwrap();
+    assert_eq!(warning["warning"]["kind"], "memory");
+    assert_eq!(run(&["key", "list", "--quiet"]).1, "");
+    assert!(run(&["doctor"]).0.contains("warning  memory"));
+}
+
+#[test]
 fn a_group_that_root_makes_for_another_owner_is_the_owners() {
     if !is_root() {
         eprintln!("SKIPPED: needs root");

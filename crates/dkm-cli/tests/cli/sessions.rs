@@ -203,6 +203,27 @@ fn archives_are_exported_inspected_and_restored() {
 }
 
 #[test]
+fn new_keys_are_sealed_to_the_archive_before_use_where_policy_says_so() {
+    let world = World::with_group();
+    let recipient = age::x25519::Identity::generate().to_public().to_string();
+    let recipients = format!("archive_recipients={recipient}");
+    world.dkm(["policy", "set", &recipients, "archive_before_use=true"]).succeeded();
+    // With nowhere to put it, no key is made.
+    let refused = world.dkm(["key", "roll"]).exits(7);
+    assert!(refused.stderr.contains("DKM_ARCHIVE_FOLDER"), "{}", refused.stderr);
+    assert_eq!(world.dkm(["key", "list", "--json"]).succeeded().json()["keys"].as_array().unwrap().len(), 1);
+    let made = world
+        .dkm_with(["key", "roll", "--json"], b"", |command| {
+            command.env("DKM_ARCHIVE_FOLDER", "sealed");
+        })
+        .succeeded()
+        .json();
+    let (group, key) = (made["group"]["id"].as_str().unwrap(), made["key"]["key"].as_str().unwrap());
+    let sealed = std::fs::read(world.at(&format!("sealed/{group}/{key}.age"))).unwrap();
+    assert!(sealed.starts_with(b"age-encryption.org/v1\n"));
+}
+
+#[test]
 fn the_doctor_tells_what_is_wrong_and_exits_accordingly() {
     let world = World::with_group();
     let healthy = world.dkm(["doctor", "--json"]).succeeded();

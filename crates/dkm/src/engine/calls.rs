@@ -3,11 +3,13 @@
 use std::io::{Read, Seek, Write};
 use std::sync::Arc;
 
-use dkm_core::blob::{ChunkCipher, Header, PREFIX_LEN, SeekingReader, blob_id, read_full};
+use dkm_core::blob::{
+    BlobError, BlobKey, ChunkCipher, Header, PREFIX_LEN, SeekingReader, blob_id, read_full,
+};
 use dkm_core::member::UnprotectRefusal;
 use dkm_core::{Context, Digest, KeyId, Plaintext};
 
-use super::snapshot::{CachedKey, Protecting, Snapshot, Use};
+use super::snapshot::{CachedKey, Protecting, Use};
 use super::unknown::Lookup;
 use super::{Engine, Need};
 use crate::journal::EventKind;
@@ -76,9 +78,8 @@ impl Engine {
         out: &mut Plaintext,
         overriding: Option<&Override>,
     ) -> Result<()> {
-        let opened = self
-            .key_for(blob, overriding)
-            .and_then(|key| Ok(dkm_core::blob::open_into(key.ready(self.group), context, blob, out)?));
+        let opened =
+            self.with_key(blob, overriding, |key| Ok(dkm_core::blob::open_into(key, context, blob, out)?));
         if opened.is_err() {
             *out = Plaintext::default();
         }
@@ -109,8 +110,7 @@ impl Engine {
         blob: &[u8],
         overriding: Option<&Override>,
     ) -> Result<Plaintext> {
-        let key = self.key_for(blob, overriding)?;
-        Ok(dkm_core::blob::open(key.ready(self.group), context, blob)?)
+        self.with_key(blob, overriding, |key| Ok(dkm_core::blob::open(key, context, blob)?))
     }
 
     /// The plaintext of a blob, chunk by chunk on a writer.
@@ -124,8 +124,8 @@ impl Engine {
         let mut prefix = [0u8; PREFIX_LEN];
         let len = read_full(&mut reader, &mut prefix)?;
         let prefix = &prefix[..len];
-        let key = self.key_for(prefix, overriding)?;
-        let cipher = ChunkCipher::opening(key.ready(self.group), context, prefix)?;
+        let cipher =
+            self.with_key(prefix, overriding, |key| Ok(ChunkCipher::opening(key, context, prefix)?))?;
         let plaintext_len = stream::open(&cipher, reader, writer)?;
         streamed(&cipher, plaintext_len)
     }
@@ -138,11 +138,10 @@ impl Engine {
         overriding: Option<&Override>,
     ) -> Result<SeekingReader<R>> {
         let mut prefix = [0u8; PREFIX_LEN];
-        let io = |e: std::io::Error| dkm_core::blob::BlobError::Io(e.to_string());
+        let io = |e: std::io::Error| BlobError::Io(e.to_string());
         reader.rewind().map_err(io)?;
         let len = read_full(&mut reader, &mut prefix)?;
-        let key = self.key_for(&prefix[..len], overriding)?;
-        Ok(SeekingReader::new(reader, key.ready(self.group), context)?)
+        self.with_key(&prefix[..len], overriding, |key| Ok(SeekingReader::new(reader, key, context)?))
     }
 
     /// Whether a blob has another key or suite than those that protect now.
@@ -166,15 +165,18 @@ impl Engine {
         self.protect(context, &plaintext).map(Reprotected::Renewed)
     }
 
-    /// The key of the blob that begins with these bytes, if it may be used.
-    fn key_for(&self, blob: &[u8], overriding: Option<&Override>) -> Result<Arc<CachedKey>> {
+    /// Does something with the key of the blob that begins with these bytes, if it may be used.
+    ///
+    /// The key is borrowed from the snapshot: counting its users would be a line of memory that all threads write.
+    fn with_key<T>(
+        &self,
+        blob: &[u8],
+        overriding: Option<&Override>,
+        work: impl FnOnce(&BlobKey) -> Result<T>,
+    ) -> Result<T> {
         let header = Header::parse(blob)?;
         if header.group() != self.group {
-            return Err(dkm_core::blob::BlobError::WrongGroup {
-                found: header.group(),
-                expected: self.group,
-            }
-            .into());
+            return Err(BlobError::WrongGroup { found: header.group(), expected: self.group }.into());
         }
         let snapshot = self.current(self.parts.clock.now());
         if let Some(refusal) = &snapshot.closed {
@@ -183,34 +185,30 @@ impl Engine {
         if !snapshot.suites.contains(&u32::from(header.suite().number())) {
             return Err(Error::SuiteForbidden { suite: header.suite() });
         }
-        match snapshot.keys.get(&header.key()) {
-            Some(Use::Open(key)) => Ok(key.clone()),
-            Some(_) => self.key_with_conditions(&snapshot, &header, blob, overriding),
-            None => {
-                drop(snapshot);
-                self.look_for(header.key())?;
-                let snapshot = self.snapshot.load();
-                if let Some(refusal) = &snapshot.closed {
-                    return Err(refusal.clone().into());
-                }
-                match snapshot.keys.get(&header.key()) {
-                    Some(Use::Open(key)) => Ok(key.clone()),
-                    Some(_) => self.key_with_conditions(&snapshot, &header, blob, overriding),
-                    None => Err(UnprotectRefusal::UnknownKey { key: header.key() }.into()),
-                }
-            }
+        if let Some(Use::Open(key)) = snapshot.keys.get(&header.key()) {
+            return work(key.ready(self.group));
         }
+        let known = snapshot.keys.contains_key(&header.key());
+        drop(snapshot);
+        if !known {
+            self.look_for(header.key())?;
+        }
+        let key = self.key_with_conditions(&header, blob, overriding)?;
+        work(key.ready(self.group))
     }
 
     #[cold]
     fn key_with_conditions(
         &self,
-        snapshot: &Snapshot,
         header: &Header,
         blob: &[u8],
         overriding: Option<&Override>,
     ) -> Result<Arc<CachedKey>> {
         let id = header.key();
+        let snapshot = self.snapshot.load();
+        if let Some(refusal) = &snapshot.closed {
+            return Err(refusal.clone().into());
+        }
         match snapshot.keys.get(&id) {
             Some(Use::Open(key)) => Ok(key.clone()),
             Some(Use::Notice(key)) => {

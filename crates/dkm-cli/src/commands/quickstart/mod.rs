@@ -1,7 +1,10 @@
 //! `dkm quickstart`
 
+mod comparing;
+mod place;
+
 use std::fs::File;
-use std::io::{self, Read as _, Write};
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +21,9 @@ use dkm_core::policy::Policy;
 use dkm_core::{Context, KeyId};
 use serde_json::json;
 
+use comparing::Comparing;
+use place::{prepare, put_on_path};
+
 use crate::failure::{Failure, Result};
 use crate::input::Input;
 use crate::key_argument::short;
@@ -27,9 +33,7 @@ use crate::terminal::{BOLD, FAINT, count, shell_word, styled};
 use crate::{duration, progress, timeline, when};
 
 /// What is protected where no file is given.
-const README: &str = include_str!("../../../../README.md");
-/// Marks a folder as one that this command made, and may remove with --force.
-const MARKER: &str = ".dkm-quickstart";
+const README: &str = include_str!("../../../../../README.md");
 const GROUP: &str = "tour";
 
 /// See all of it in one run: protect, open, roll, archive
@@ -125,47 +129,6 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
 
 fn text(path: &Path) -> String {
     path.display().to_string()
-}
-
-/// A new folder. An earlier tour is never overwritten unasked.
-fn prepare(arguments: &Arguments) -> Result<PathBuf> {
-    let folder = match &arguments.folder {
-        Some(folder) => folder.clone(),
-        None if arguments.force => PathBuf::from("dkm-quickstart"),
-        None => (1..)
-            .map(|n| {
-                PathBuf::from(if n == 1 {
-                    "dkm-quickstart".to_owned()
-                } else {
-                    format!("dkm-quickstart-{n}")
-                })
-            })
-            .find(|folder| is_free(folder))
-            .unwrap_or_default(),
-    };
-    if !is_free(&folder) {
-        if !arguments.force || !folder.join(MARKER).is_file() {
-            let advice = if folder.join(MARKER).is_file() {
-                "--force removes it first"
-            } else {
-                "give another --folder"
-            };
-            return Err(Failure::usage(format!("{} is there already", folder.display())).help(advice));
-        }
-        std::fs::remove_dir_all(&folder).map_err(|error| Failure::file("can't remove", &folder, &error))?;
-    }
-    std::fs::create_dir_all(&folder)
-        .and_then(|()| File::create(folder.join(MARKER)).map(drop))
-        .and_then(|()| folder.canonicalize())
-        .map_err(|error| Failure::file("can't make the folder", &folder, &error))
-}
-
-/// Not there, or empty.
-fn is_free(folder: &Path) -> bool {
-    match std::fs::read_dir(folder) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
-    }
 }
 
 /// A policy with the shortest delays that still fit a slow disk, so that a tour does not take an hour.
@@ -280,30 +243,6 @@ fn open(
     ))
 }
 
-/// Compares what is written to it with a file, so that no plaintext reaches the disk.
-struct Comparing {
-    original: Input,
-    same: bool,
-}
-
-impl Comparing {
-    fn same_to_the_end(&mut self) -> bool {
-        self.same && matches!(self.original.read(&mut [0]), Ok(0))
-    }
-}
-
-impl Write for Comparing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut expected = dkm_core::Plaintext::zeroed(bytes.len());
-        self.same &= self.original.read_exact(&mut expected).is_ok() && *expected == *bytes;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 fn roll(tour: &mut Tour<'_>, group: &Group) -> Result<String> {
     tour.step("Roll the key")?;
     tour.command(&["key", "roll"])?;
@@ -392,7 +331,7 @@ fn make_identity(path: &Path) -> Result<String> {
 
 fn farewell(tour: &Tour<'_>, client: &Client) -> String {
     format!(
-        "\n{}\n\
+        "\n{}\n{}\
          \x20  export DKM_REPOSITORY={} DKM_GROUP={GROUP}\n\n\
          \x20  echo 'my first secret' | dkm protect -c user=me -o first.dkm\n\
          \x20  dkm unprotect -c user=me first.dkm\n\
@@ -401,6 +340,7 @@ fn farewell(tour: &Tour<'_>, client: &Client) -> String {
          \x20  dkm group create mail --description 'mailbox passwords'\n\n\
          dkm --help tells the rest. To forget the tour: rm -r {}\n",
         styled(BOLD, "Five commands to go on with"),
+        put_on_path(),
         shell_word(&client.url()),
         shell_word(&tour.folder.display().to_string())
     )
