@@ -54,7 +54,7 @@
 //! * **Certain**, because a key's slot is a function of its predecessor and attempt and puts are create-only: a replica that
 //!   holds a successor takes no other one. So there are at most as many successors as there were replicas that the first
 //!   had not reached, whatever the number of clients and the order of events. The simulation checks this at every put of
-//!   a key that a client made by its own decision. It does not check where the rollover itself was disturbed: by records
+//!   a key that a client made by its own decision, except on a replica that hides what it holds. It does not check where the rollover itself was disturbed: by records
 //!   planted in the successor's slots, by a key made by hand, or where an owner's decision or an exposure began
 //!   another rollover with the same predecessor.
 //! * **By chance**, because clients draw their turns: how many clients *act*, that is, get as far as a put. On the draw's

@@ -163,7 +163,9 @@ impl World {
             return;
         }
         let Some(facts) = self.facts.get(&new.id) else { return };
-        if !facts.automatic || self.sites[site].store.is_taken(seen.room, &seen.name) {
+        // What a replica hides nobody can adopt.
+        let hides = self.sites[site].withholding.is_some();
+        if !facts.automatic || hides || self.sites[site].store.is_taken(seen.room, &seen.name) {
             return;
         }
         let predecessor = new.predecessor;
