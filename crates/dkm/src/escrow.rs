@@ -42,7 +42,11 @@ impl Escrow for FolderEscrow {
             file.write_all(sealed)?;
             file.sync_all()?;
             std::fs::rename(&temporary, &path)?;
-            std::fs::File::open(&folder)?.sync_all()
+            // The group's folder may be new, and the one above it.
+            let sync = |folder: &std::path::Path| std::fs::File::open(folder)?.sync_all();
+            sync(&folder)?;
+            sync(&self.folder)?;
+            self.folder.parent().filter(|above| !above.as_os_str().is_empty()).map_or(Ok(()), sync)
         };
         write().map_err(|e| {
             // What was written in part helps nobody; if it can't be removed either, it is overwritten next time.

@@ -29,7 +29,7 @@ pub struct ExportSummary {
     pub recipients: usize,
     /// Keys that are **not** in it, because their material could not be opened, and why.
     pub left_out: Vec<(KeyId, String)>,
-    /// Records that are not in it, because they are malformed, and why.
+    /// Records that are not in it, because they are malformed or not served, and why.
     pub malformed: Vec<(SlotName, String)>,
     /// Replicas that were not read, and why: a record that only they hold is not in it.
     pub unread: Vec<(usize, RepositoryError)>,
@@ -181,6 +181,12 @@ impl Gathered {
                     Ok(stored) => stored,
                     // Shredded between list and get.
                     Err(RepositoryError::NotFound { .. }) => continue,
+                    // Its author keeps it to himself, or it is no record: the others must not be lost over it.
+                    Err(RepositoryError::Unreadable { name, why, .. }) => {
+                        tracing::warn!(group = %engine.group, slot = %name, %why, "not in the archive");
+                        self.malformed.insert(entry.name.clone(), why);
+                        continue;
+                    }
                     Err(error) => return Err(error),
                 };
                 let at = (room, entry.name.clone(), Digest::of(&stored.bytes));

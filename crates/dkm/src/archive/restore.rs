@@ -202,6 +202,7 @@ fn carry_out(engine: &Engine, plan: &RestorePlan, options: &RestoreOptions) -> R
         event.detail = Some(format!("{keys} keys and {control} control records"));
     })?;
     let wrap = engine.policy()?.wrap;
+    let mut taken = Vec::new();
     for step in &plan.steps {
         match step {
             RestoreStep::PutControl { name, record } => {
@@ -212,7 +213,7 @@ fn carry_out(engine: &Engine, plan: &RestorePlan, options: &RestoreOptions) -> R
             RestoreStep::PutKey { name, record } => match put_key(engine, name, record, wrap)? {
                 Put::Created => summary.keys += 1,
                 Put::Tombstoned => summary.skipped.push(RestoreSkip::KeyDestroyed { key: record.id }),
-                Put::Taken => summary.skipped.push(RestoreSkip::KeyPresent { key: record.id }),
+                Put::Taken => taken.push((record.id, name.clone())),
             },
             // A step that is not known here would be one that the plan of this version does not make.
             _ => {}
@@ -220,6 +221,15 @@ fn carry_out(engine: &Engine, plan: &RestorePlan, options: &RestoreOptions) -> R
         crate::steps::step("part of an archive restored");
     }
     engine.refresh(Need::Fresh)?;
+    // Another run may have put the key there meanwhile; or somebody put something else.
+    for (key, name) in taken {
+        let opens = engine.opens(key);
+        summary.skipped.push(if opens {
+            RestoreSkip::KeyPresent { key }
+        } else {
+            RestoreSkip::SlotTaken { key, name }
+        });
+    }
     Ok(summary)
 }
 

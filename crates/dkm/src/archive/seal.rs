@@ -30,7 +30,10 @@ pub(super) fn seal(recipients: &Recipients, plain: &[u8], out: impl Write) -> Re
 pub(super) fn open(reader: impl Read, identities: &Identities) -> Result<Zeroizing<Vec<u8>>> {
     // Sealing adds the header, a nonce, and a tag to each chunk of 64 KiB.
     let len_max = ARCHIVE_LEN_MAX as u64 + (ARCHIVE_LEN_MAX as u64 >> 11) + HEADER_LEN_MAX;
-    let decryptor = age::Decryptor::new_buffered(BufReader::new(reader.take(len_max))).map_err(unsealed)?;
+    let mut reader = BufReader::new(reader.take(len_max));
+    // Read here first: its parser begins anew whenever it needs more, which takes hours for a header without end.
+    let header = header(&mut reader)?;
+    let decryptor = age::Decryptor::new_buffered(header.as_slice().chain(reader)).map_err(unsealed)?;
     if decryptor.is_scrypt() {
         return Err(refused(
             "it is sealed with a passphrase",
@@ -44,6 +47,26 @@ pub(super) fn open(reader: impl Read, identities: &Identities) -> Result<Zeroizi
         }
         _ => Error::io("can't read", std::path::Path::new("the archive"), error),
     })
+}
+
+/// The header, to the end of the line with its MAC: nothing in it is secret.
+fn header(reader: &mut impl BufRead) -> Result<Vec<u8>> {
+    let malformed =
+        || ArchiveError::Malformed("it is not sealed with age, or its header is damaged".to_owned());
+    let mut header = Vec::new();
+    let mut reader = reader.take(HEADER_LEN_MAX);
+    loop {
+        let start = header.len();
+        let read = reader.read_until(b'\n', &mut header);
+        read.map_err(|error| Error::io("can't read", std::path::Path::new("the archive"), error))?;
+        let line = header.get(start..).unwrap_or_default();
+        if !line.ends_with(b"\n") || (start == 0 && line != MAGIC) {
+            return Err(malformed().into());
+        }
+        if line.starts_with(b"--- ") {
+            return Ok(header);
+        }
+    }
 }
 
 fn refused(why: &str, advice: &str) -> Error {
@@ -148,6 +171,17 @@ mod tests {
             assert_eq!(*read_secret(bytes.as_slice(), 1 << 20).unwrap(), bytes);
         }
         assert!(read_secret(io::repeat(1), 1 << 20).is_err());
+    }
+
+    #[test]
+    fn a_header_without_end_is_refused_before_it_is_parsed() {
+        let identities = Identities::default();
+        let stanza = b"-> X25519 AAAA\nAAAA\n";
+        let endless = stanza.iter().copied().cycle().take(64 << 20).collect::<Vec<_>>();
+        let error = open(MAGIC.chain(endless.as_slice()), &identities).unwrap_err();
+        assert!(error.to_string().contains("header"), "{error}");
+        assert!(open(b"age-encryption.org/v1".as_slice(), &identities).is_err());
+        assert!(open(b"x\n--- \n".as_slice(), &identities).is_err());
     }
 
     #[test]

@@ -162,8 +162,13 @@ impl Client {
                 match summary(replica, id) {
                     Ok(Some(group)) => groups.push(group),
                     Ok(None) => {}
-                    // It is another's, or it is going away.
-                    Err(RepositoryError::Denied { .. } | RepositoryError::NotFound { .. }) => {}
+                    // It is another's, or it is going away, or its owner keeps its name to himself: whoever may make
+                    // groups could otherwise keep everybody from finding theirs.
+                    Err(
+                        RepositoryError::Denied { .. }
+                        | RepositoryError::NotFound { .. }
+                        | RepositoryError::Unreadable { .. },
+                    ) => {}
                     Err(error) => return Err(error),
                 }
             }

@@ -178,6 +178,11 @@ impl Engine {
         self.state().member.rights()
     }
 
+    /// Whether a key's material was opened in the last readings.
+    pub(crate) fn opens(&self, key: KeyId) -> bool {
+        self.state().member.ring().key(key).is_some_and(|key| key.verified)
+    }
+
     /// Everything there is to tell about the group.
     pub(crate) fn view(&self) -> Result<View> {
         let now = self.parts.clock.now();

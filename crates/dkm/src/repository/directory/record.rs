@@ -164,10 +164,12 @@ fn times(stat: &Stat) -> [(i128, i128); 2] {
     [(stat.st_mtime.into(), stat.st_mtime_nsec.into()), (stat.st_ctime.into(), stat.st_ctime_nsec.into())]
 }
 
-/// When a file was last written, or a folder's names last changed.
+/// When a file was last written, or a folder's names last changed. A file's owner can set the time of modification to any
+/// time, but not the time at which he did so, which the kernel keeps: nothing is dated ahead of that. One record from
+/// the future would make every client think that its clock is behind.
 pub(super) fn written(stat: &Stat) -> Timestamp {
-    let [(seconds, nanoseconds), _] = times(stat);
-    milliseconds(seconds, nanoseconds)
+    let [modified, changed] = times(stat).map(|(seconds, nanoseconds)| milliseconds(seconds, nanoseconds));
+    modified.min(changed)
 }
 
 /// Whether the last change is so long ago that a further one shows in the times.

@@ -307,3 +307,18 @@ fn a_copy_is_the_same_replica() {
         fixture.folder.path().canonicalize().unwrap().join("repository.root-keys")
     );
 }
+
+#[test]
+fn a_record_cannot_be_dated_ahead_of_the_kernels_clock() {
+    let mut fixture = Fixture::new();
+    fixture.put("dated", b"dated");
+    let file = fs::File::open(fixture.file("dated")).unwrap();
+    let now = std::time::SystemTime::now();
+    file.set_modified(now + std::time::Duration::from_secs(365 * 86_400)).unwrap();
+    let latest = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() + 60_000;
+    let created = fixture.get("dated").unwrap().attested.created;
+    assert!(u128::from(created.0) < latest, "{created} is later than {latest}");
+    // Back in time: that is what its owner says, and a copy of a repository relies on it.
+    file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1)).unwrap();
+    assert_eq!(fixture.get("dated").unwrap().attested.created.0, 1_000);
+}
