@@ -1,6 +1,7 @@
 //! The thread that refreshes a group and makes keys that are due.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -66,8 +67,17 @@ fn run(engine: &Weak<Engine>, stop: &Stop) {
         }
         drop(asked);
         let Some(alive) = engine.upgrade() else { return };
-        if alive.is_refresh_due() && alive.refresh(Need::Any).is_ok() {
-            alive.drive();
+        // Whatever holds keys and root keys is others' code. If it panics, the next reading may go better; without this
+        // thread the group would end with its offline grace.
+        let work = || {
+            if alive.is_refresh_due() && alive.refresh(Need::Any).is_ok() {
+                alive.drive();
+            }
+        };
+        // All that panics may leave half-done is replaced by the next reading.
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            tracing::error!("refreshing a group panicked; it is tried again");
+            alive.put_off_refresh();
         }
     }
 }

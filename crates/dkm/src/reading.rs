@@ -55,7 +55,15 @@ pub(crate) struct GroupReading {
 }
 
 /// What was read of a replica before, by room and entry: equal stamps need not be read again.
-pub(crate) type Known = HashMap<(Room, Entry), Arc<Observed>>;
+pub(crate) type Known = HashMap<(Room, Entry), Before>;
+
+/// What a record came to when it was read before.
+#[derive(Debug, Clone)]
+pub(crate) enum Before {
+    Record(Arc<Observed>),
+    /// Its bytes are no record, and why: a room full of rubbish is not read anew each time.
+    Rubbish(String),
+}
 
 /// Reads both rooms of a group, control first, so that a tombstone is known before its key. Entries in `known` are not
 /// read again; they come without material.
@@ -74,14 +82,19 @@ pub(crate) fn read_group(
     for room in Room::ALL {
         for entry in replica.list(group, room)? {
             let at = (room, entry);
-            if let Some(observed) = known.get(&at) {
-                reading.records.push(ReadRecord {
-                    entry: at.1.clone(),
-                    observed: observed.clone(),
-                    material: None,
-                    fault: None,
-                });
-                present.insert(at, observed.clone());
+            if let Some(before) = known.get(&at) {
+                match before {
+                    Before::Record(observed) => reading.records.push(ReadRecord {
+                        entry: at.1.clone(),
+                        observed: observed.clone(),
+                        material: None,
+                        fault: None,
+                    }),
+                    Before::Rubbish(why) => {
+                        reading.unread.push(Unread { room, name: at.1.name.clone(), why: why.clone() });
+                    }
+                }
+                present.insert(at, before.clone());
                 continue;
             }
             let stored = match replica.get(group, room, &at.1) {
@@ -98,12 +111,14 @@ pub(crate) fn read_group(
                 Ok(read) => {
                     // A key that did not open is tried again: its root key may come back.
                     if read.fault.is_none() {
-                        present.insert(at, read.observed.clone());
+                        present.insert(at, Before::Record(read.observed.clone()));
                     }
                     reading.records.push(read);
                 }
                 Err(why) => {
-                    reading.unread.push(Unread { room, name: at.1.name.clone(), why: why.to_string() });
+                    let why = why.to_string();
+                    reading.unread.push(Unread { room, name: at.1.name.clone(), why: why.clone() });
+                    present.insert(at, Before::Rubbish(why));
                 }
             }
         }

@@ -190,6 +190,11 @@ impl Engine {
         plan.filter(|at| *at > now).map_or(due, |at| at.min(due)).since(now)
     }
 
+    /// Tries again in a while, after a reading that ended without saying when.
+    pub(crate) fn put_off_refresh(&self) {
+        self.state().refresh_due = self.parts.clock.now().plus(RETRY_MIN_MS);
+    }
+
     /// Whether it is time for a reading.
     pub(crate) fn is_refresh_due(&self) -> bool {
         let now = self.parts.clock.now();

@@ -187,3 +187,21 @@ fn a_roll_does_not_wait_for_a_key_that_was_made_for_much_later() {
     assert_eq!(protecting(&group), new.key);
     assert!(new.activates_at < dkm::Timestamp(T0 + 2 * DAY_MS));
 }
+
+#[test]
+fn rubbish_is_read_once_and_reported_each_time() {
+    let world = World::new(1);
+    let group = world.group();
+    for n in 0..50 {
+        let slot = format!("rubbish-{n}").parse().unwrap();
+        world.repository.seen_by("uid:1").plant(0, group.id(), Room::Keys, &slot, b"\xff", None);
+    }
+    let cost = || {
+        let before = world.repository.operations();
+        group.refresh().unwrap();
+        assert_eq!(group.view().unwrap().unread.len(), 50);
+        world.repository.operations() - before
+    };
+    let first = cost();
+    assert!(cost() + 50 <= first, "not read again");
+}

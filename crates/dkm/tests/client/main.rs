@@ -9,6 +9,7 @@ mod buffers;
 mod destruction;
 mod faults;
 mod lifecycle;
+mod panics;
 mod rollover;
 mod unknown;
 mod world;
