@@ -158,7 +158,7 @@ fn policies() -> Vec<(&'static str, Record)> {
         activation_delay_ms: 103,
         lead_window_ms: 1,
         rotation_period_ms: 105,
-        offline_grace_ms: 101,
+        offline_grace_ms: 102,
         destroy_grace_ms: 0,
         cooling_off_ms: 0,
         chunk_size: 4096,

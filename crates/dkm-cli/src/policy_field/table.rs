@@ -94,7 +94,7 @@ pub(crate) const FIELDS: &[Field] = &[
         "offline_grace",
         offline_grace_ms,
         "how long a client that reaches no replica goes on with what it has",
-        "at least refresh_interval × (1 + refresh_jitter)",
+        "at least refresh_interval × (1 + refresh_jitter) + io_deadline",
         "counts for each client from its next refresh on; longer also means that destruction waits longer"
     ),
     Field {
