@@ -5,7 +5,7 @@
 mod status;
 mod trust;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map};
 use std::fmt;
 
 pub use trust::Distrust;
@@ -126,6 +126,21 @@ pub struct RingKey {
 }
 
 impl RingKey {
+    /// A key as it was read, not judged yet.
+    fn new(seen: &Observed, record: &KeyRecord) -> Self {
+        Self {
+            record: record.clone(),
+            digest: seen.digest,
+            name: seen.name.clone(),
+            attested: seen.attested.clone(),
+            verified: seen.verified,
+            distrust: None,
+            status: StatusSummary::default(),
+            superseded_at: None,
+            exposures: Vec::new(),
+        }
+    }
+
     /// Its id.
     #[must_use]
     pub const fn id(&self) -> KeyId {
@@ -312,12 +327,12 @@ impl Ring {
         let mut group_name = None;
         let mut policies = Vec::new();
         let mut statuses = Vec::new();
-        let mut keys: BTreeMap<KeyId, RingKey> = BTreeMap::new();
-        let mut slots: BTreeMap<&SlotName, KeyId> = BTreeMap::new();
+        let mut best: HashMap<KeyId, (&Observed, &KeyRecord)> = HashMap::with_capacity(observed.len());
+        // The key record before, and its slot: records in one slot follow each other.
+        let mut last: Option<(&SlotName, KeyId)> = None;
+        ring.taken =
+            observed.iter().filter(|seen| seen.room == Room::Keys).map(|seen| seen.name.clone()).collect();
         for seen in observed {
-            if seen.room == Room::Keys {
-                ring.taken.insert(seen.name.clone());
-            }
             if seen.record.room() != seen.room {
                 ring.ignore(
                     seen,
@@ -338,10 +353,11 @@ impl Ring {
                 Record::Status(status) => statuses.push((seen, status)),
                 Record::Exposed(exposed) => ring.exposures.push(exposed.clone()),
                 Record::Key(key) => {
-                    if slots.insert(&seen.name, key.id).is_some_and(|other| other != key.id) {
+                    let before = last.replace((&seen.name, key.id));
+                    if before.is_some_and(|(name, other)| *name == seen.name && other != key.id) {
                         ring.findings.push(Finding::ConflictTwins { name: seen.name.clone() });
                     }
-                    keep_better(&mut keys, seen, key);
+                    keep_better(&mut best, seen, key);
                 }
             }
         }
@@ -365,17 +381,29 @@ impl Ring {
             ring.findings.dedup();
             return ring;
         };
-        ring.tombstones = status::apply(&mut keys, &counting);
-        for key in keys.values_mut() {
-            // Readable in the interval: it existed before the interval's end.
-            key.exposures =
-                ring.exposures.iter().filter(|e| key.existed_since().0 < e.until_ms).cloned().collect();
+        let mut summaries = status::summaries(&counting);
+        ring.tombstones = summaries
+            .iter()
+            .filter(|(id, summary)| summary.destroyed.is_some() && !best.contains_key(id))
+            .map(|(id, summary)| (*id, summary.clone()))
+            .collect();
+        let mut best: Vec<(&Observed, &KeyRecord)> = best.into_values().collect();
+        if best.len() > RING_LEN_MAX {
+            ring.findings.push(Finding::RingTooLong { len: best.len() });
+            best.sort_by_cached_key(|(seen, key)| (seen.attested.created, key.id));
+            best.truncate(RING_LEN_MAX);
         }
-        let mut keys: Vec<RingKey> = keys.into_values().collect();
-        if keys.len() > RING_LEN_MAX {
-            ring.findings.push(Finding::RingTooLong { len: keys.len() });
-            keys.sort_by_key(|k| (k.attested.created, k.id()));
-            keys.truncate(RING_LEN_MAX);
+        // In the order in which they are judged: what a ring says of a key is large, and costly to move about.
+        best.sort_by_cached_key(|(seen, key)| trust::seniority(seen.attested.created, key));
+        let mut keys: Vec<RingKey> = Vec::with_capacity(best.len());
+        for (seen, record) in best {
+            let mut key = RingKey::new(seen, record);
+            key.status = summaries.remove(&record.id).unwrap_or_default();
+            // Readable in the interval: it existed before the interval's end.
+            let existed_since = key.existed_since();
+            key.exposures =
+                ring.exposures.iter().filter(|e| existed_since.0 < e.until_ms).cloned().collect();
+            keys.push(key);
         }
         let history = trust::History {
             policies: &ring.policies,
@@ -455,37 +483,30 @@ impl Ring {
 }
 
 /// Several records of one key: its own before a restored copy of it, a verified before an unverified one.
-fn keep_better(keys: &mut BTreeMap<KeyId, RingKey>, seen: &Observed, record: &KeyRecord) {
-    let candidate = RingKey {
-        record: record.clone(),
-        digest: seen.digest,
-        name: seen.name.clone(),
-        attested: seen.attested.clone(),
-        verified: seen.verified,
-        distrust: None,
-        status: StatusSummary::default(),
-        superseded_at: None,
-        exposures: Vec::new(),
-    };
-    let worth = |k: &RingKey| {
-        let in_place = k.record.slot() == k.name;
+fn keep_better<'a>(
+    keys: &mut HashMap<KeyId, (&'a Observed, &'a KeyRecord)>,
+    seen: &'a Observed,
+    record: &'a KeyRecord,
+) {
+    let worth = |(seen, record): (&Observed, &KeyRecord)| {
+        let in_place = record.slot() == seen.name;
         (
-            k.verified,
+            seen.verified,
             in_place,
-            std::cmp::Reverse(k.record.origin),
-            k.attested.template_ok,
+            std::cmp::Reverse(record.origin),
+            seen.attested.template_ok,
             // Whoever has the material can make a copy with other times, but not before the key was there.
-            std::cmp::Reverse(k.attested.created),
-            std::cmp::Reverse(k.digest),
+            std::cmp::Reverse(seen.attested.created),
+            std::cmp::Reverse(seen.digest),
         )
     };
     match keys.entry(record.id) {
-        std::collections::btree_map::Entry::Vacant(free) => {
-            free.insert(candidate);
+        hash_map::Entry::Vacant(free) => {
+            free.insert((seen, record));
         }
-        std::collections::btree_map::Entry::Occupied(mut taken) => {
-            if worth(&candidate) > worth(taken.get()) {
-                taken.insert(candidate);
+        hash_map::Entry::Occupied(mut taken) => {
+            if worth((seen, record)) > worth(*taken.get()) {
+                taken.insert((seen, record));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Finding, Observed, RingKey, StatusSummary};
+use super::{Finding, Observed, StatusSummary};
 use crate::id::{Digest, KeyId};
 use crate::policy::{Policy, PolicyChain};
 use crate::record::{Change, Purpose, StatusRecord};
@@ -32,24 +32,14 @@ pub(super) fn destroyed(counting: &ByKey<'_>) -> BTreeSet<KeyId> {
     counting.iter().filter(|(_, all)| all.iter().any(is_tombstone)).map(|(id, _)| *id).collect()
 }
 
-/// Applies statuses to their keys. What is left of destroyed keys whose record is erased is returned.
-pub(super) fn apply(
-    keys: &mut BTreeMap<KeyId, RingKey>,
-    counting: &ByKey<'_>,
-) -> BTreeMap<KeyId, StatusSummary> {
-    let mut tombstones = BTreeMap::new();
-    for (id, statuses) in counting {
-        if let Some(key) = keys.get_mut(id) {
-            summarize(&mut key.status, statuses);
-            continue;
-        }
+/// What the statuses of each key come to, whether its record is there or erased.
+pub(super) fn summaries(counting: &ByKey<'_>) -> BTreeMap<KeyId, StatusSummary> {
+    let summary = |statuses: &Vec<_>| {
         let mut summary = StatusSummary::default();
         summarize(&mut summary, statuses);
-        if summary.destroyed.is_some() {
-            tombstones.insert(*id, summary);
-        }
-    }
-    tombstones
+        summary
+    };
+    counting.iter().map(|(id, statuses)| (*id, summary(statuses))).collect()
 }
 
 /// Whether a status counts by its access control and its author: he must be among the owners (of a use notice: the

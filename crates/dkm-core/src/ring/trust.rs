@@ -1,12 +1,12 @@
 //! Which keys may protect: judged by what the repository attests, never by what a record says of itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use super::{RingKey, StatusSummary};
 use crate::id::KeyId;
 use crate::policy::{Policy, PolicyChain};
-use crate::record::{ExposedRecord, Family, Origin};
+use crate::record::{ExposedRecord, Family, KeyRecord, Origin};
 use crate::safeguards::Safeguards;
 use crate::time::Timestamp;
 
@@ -59,9 +59,14 @@ pub(super) struct History<'a> {
     pub(super) tombstones: &'a BTreeMap<KeyId, StatusSummary>,
 }
 
+/// The order in which keys are judged, by when the repository took them: oldest first.
+pub(super) fn seniority(created: Timestamp, key: &KeyRecord) -> (Timestamp, bool, KeyId) {
+    (created, key.predecessor.is_some(), key.id)
+}
+
 /// Judges all keys, oldest first: an exception for a short delay depends on what protected when the key was made.
 pub(super) fn judge(keys: &mut [RingKey], history: &History<'_>, now: Timestamp, safeguards: Safeguards) {
-    keys.sort_by_key(|k| (k.attested.created, k.record.predecessor.is_some(), k.id()));
+    keys.sort_by_key(|k| seniority(k.attested.created, &k.record));
     let mut past = Past::new(keys);
     for i in 0..keys.len() {
         let Some((key, before)) = keys.get_mut(..=i).and_then(<[RingKey]>::split_last_mut) else { break };
@@ -84,7 +89,7 @@ struct Past {
     /// When the first trusted successor was made.
     succeeded: Option<Timestamp>,
     /// Activation and end of each key so far.
-    terms: BTreeMap<KeyId, (Timestamp, Timestamp)>,
+    terms: HashMap<KeyId, (Timestamp, Timestamp)>,
     /// Trusted keys that were not active yet, by activation.
     waiting: BTreeSet<(Timestamp, usize)>,
     /// Trusted keys that were active, by rank: the last one protected, its later fate aside.
@@ -101,7 +106,7 @@ impl Past {
         Self {
             first,
             succeeded: None,
-            terms: BTreeMap::new(),
+            terms: HashMap::with_capacity(keys.len()),
             waiting: BTreeSet::new(),
             active: BTreeSet::new(),
             replaced: BTreeMap::new(),
