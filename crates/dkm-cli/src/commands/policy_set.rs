@@ -32,6 +32,10 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     let before = group.policy()?;
     let mut after = before.clone();
     policy_field::apply(&mut after, &arguments.fields)?;
+    // A mistyped recipient would be noticed by the next archive only, and a private key would be published.
+    if after.archive_recipients != before.archive_recipients && !after.archive_recipients.is_empty() {
+        dkm::archive::parse_recipients(&after.archive_recipients)?;
+    }
     let changes: Vec<_> = FIELDS
         .iter()
         .map(|field| (field, field.show(&before), field.show(&after)))
