@@ -30,7 +30,8 @@ impl UnixGroup {
         let fields: Vec<&str> = line.split(':').collect();
         let [name, _, gid, members] = fields[..] else { return None };
         let members = members.split(',').filter(|m| !m.is_empty()).map(str::to_owned).collect();
-        Some(Self { name: name.to_owned(), gid: gid.parse().ok()?, members })
+        let name = Some(name).filter(|name| !name.is_empty())?.to_owned();
+        Some(Self { name, gid: number(gid)?, members })
     }
 }
 
@@ -39,8 +40,8 @@ impl UnixUser {
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line.split(':');
         let name = fields.next().filter(|name| !name.is_empty())?.to_owned();
-        let uid = fields.nth(1)?.parse().ok()?;
-        Some(Self { name, uid, gid: fields.next()?.parse().ok()? })
+        let uid = number(fields.nth(1)?)?;
+        Some(Self { name, uid, gid: number(fields.next()?)? })
     }
 }
 
@@ -124,6 +125,11 @@ mod tests {
 
     #[test]
     fn lines_parse_or_are_passed_over() {
+        assert_eq!((UnixGroup::parse(":x:5:"), UnixGroup::parse("none:x:4294967295:")), (None, None));
+        assert_eq!(
+            (UnixUser::parse("none:x:4294967295:5"), UnixUser::parse("none:x:5:4294967295")),
+            (None, None)
+        );
         let group = UnixGroup::parse("mail:x:8:alice,bob").unwrap();
         assert_eq!((group.gid, group.members.len()), (8, 2));
         assert!(UnixGroup::parse("mail:x:8:").unwrap().members.is_empty());
