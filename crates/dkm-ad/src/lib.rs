@@ -3,4 +3,10 @@
 
 #![forbid(unsafe_code)]
 
+mod ldap;
+mod name;
 pub mod security;
+mod url;
+
+pub use ldap::{Identity, LdapError};
+pub use url::{AdUrl, Controller, DEFAULT_CONTAINER, ParseAdUrlError};
