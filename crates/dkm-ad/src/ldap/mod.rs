@@ -8,6 +8,7 @@ mod kerberos;
 mod search;
 mod wire;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -30,11 +31,16 @@ use self::wire::Wire;
 /// How many times a handshake goes back and forth at most; Kerberos needs two.
 const HANDSHAKE_STEPS_MAX: usize = 8;
 
+/// Most answers that are kept for later requests: what a few searches asked at once may give.
+const EARLY_MAX: usize = 10_000;
+
 /// A connection to one domain controller, signed in and sealed.
 #[derive(Debug)]
 pub(crate) struct Connection {
     wire: Wire,
     next: u32,
+    /// Answers to requests whose turn has not come: a server may answer several in any order.
+    early: VecDeque<LdapMessage>,
     /// How long one operation may take.
     limit: Duration,
 }
@@ -70,7 +76,7 @@ impl Connection {
         identity: &Identity,
         limit: Duration,
     ) -> Result<Self, LdapError> {
-        let mut connection = Self { wire: Wire::connect(addresses, Instant::now() + limit)?, next: 1, limit };
+        let mut connection = Self { wire: Wire::connect(addresses, Instant::now() + limit)?, next: 1, early: VecDeque::new(), limit };
         let mut kerberos = Kerberos::new(identity, host)?;
         let mut token: Option<Vec<u8>> = None;
         for _ in 0..HANDSHAKE_STEPS_MAX {
@@ -122,6 +128,11 @@ impl Connection {
 
     /// The next message that belongs to a request.
     fn answer(&mut self, id: u32) -> Result<LdapMessage, LdapError> {
+        if let Some(at) = self.early.iter().position(|message| message.message_id == id)
+            && let Some(message) = self.early.remove(at)
+        {
+            return Ok(message);
+        }
         loop {
             let message = self.wire.receive(|bytes| {
                 rasn::ber::decode::<LdapMessage>(bytes)
@@ -137,6 +148,9 @@ impl Connection {
                     )));
                 }
                 _ if message.message_id == id => return Ok(message),
+                _ if (id..self.next).contains(&message.message_id) && self.early.len() < EARLY_MAX => {
+                    self.early.push_back(message);
+                }
                 other => return Err(unexpected("another request", other)),
             }
         }
