@@ -109,6 +109,12 @@ impl Connection {
         Err(LdapError::Protocol("the handshake does not end".to_owned()))
     }
 
+    /// A connection on which nobody has signed in.
+    fn unsigned(addresses: &[SocketAddr], connect: Duration, limit: Duration) -> Result<Self, LdapError> {
+        let wire = Wire::connect(addresses, Instant::now() + connect)?;
+        Ok(Self { wire, next: 1, early: VecDeque::new(), limit })
+    }
+
     /// Sends requests in one go; answers the id of the first, the others follow it.
     fn ask(&mut self, requests: &[(ProtocolOp, Vec<Control>)]) -> Result<u32, LdapError> {
         let first = self.next;
@@ -216,6 +222,17 @@ impl Connection {
     pub(crate) fn delete(&mut self, dn: &str) -> Result<(), LdapError> {
         self.call(ProtocolOp::DelRequest(DelRequest(text(dn))), Vec::new())
     }
+}
+
+/// The DNS name that the domain controller at an address gives itself. Nobody has vouched for the answer.
+///
+/// # Errors
+/// It does not answer, or gives no name.
+pub(crate) fn host_at(address: SocketAddr, limit: Duration) -> Result<String, LdapError> {
+    let mut connection = Connection::unsigned(&[address], limit, limit)?;
+    let root = connection.find(&Search::base("", vec!["dnsHostName"]))?;
+    root.and_then(|root| root.text("dnsHostName").map(str::to_ascii_lowercase))
+        .ok_or_else(|| LdapError::Protocol("it does not say its name".to_owned()))
 }
 
 fn succeeded(result: &LdapResult) -> Result<(), LdapError> {
