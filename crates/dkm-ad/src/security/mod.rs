@@ -7,6 +7,7 @@
 //!
 //! Everything here is a function of its inputs: no I/O, no clock, and no panic on any bytes.
 
+pub mod access;
 pub mod ace;
 pub mod acl;
 pub mod check;
@@ -20,6 +21,7 @@ pub mod template;
 mod text;
 mod wire;
 
+pub use access::{Access, OwnerRights, Token};
 pub use ace::{Ace, AceFlags, AceKind, Entry, Opaque};
 pub use acl::{Acl, AclSlot};
 pub use check::{Deviation, compare};
