@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dkm::repository::{Replica, Repository, RepositoryError};
-use dkm_core::{GroupId, ReplicaId, RepositoryId, Room};
+use dkm_core::{GroupId, ReplicaId, RepositoryId, Room, Timestamp};
 
 use crate::ldap::{Connection, Found, Identity, LdapError, NO_SUCH_OBJECT, Search};
 use crate::replica::AdReplica;
-use crate::security::Sid;
+use crate::name;
+use crate::security::{Domain, Sid};
 use crate::url::{AdUrl, Controller};
 
 /// How long a client waits for a domain controller.
@@ -109,6 +110,9 @@ pub(crate) struct Greeting {
     pub(crate) repository: RepositoryId,
     pub(crate) replica: ReplicaId,
     pub(crate) account: Sid,
+    pub(crate) domain: Domain,
+    /// The time it told, and when that was here.
+    pub(crate) clock: (Timestamp, Instant),
 }
 
 /// What every connection asks of the root of the directory, RFC 4512 §5.1 and MS-ADTS §3.1.1.3.2.
@@ -184,7 +188,11 @@ impl Shared {
     fn greet(&self, number: usize, connection: &mut Connection) -> Result<Greeting, RepositoryError> {
         let guess = self.remembered(number).and_then(|remembered| remembered.settings.clone());
         let settings = |dn: String| Search::base(dn, vec!["invocationId", "objectClass"]);
-        let mut searches = vec![root(), Search::base(self.url.container_dn(), vec!["objectGUID"])];
+        let mut searches = vec![
+            root(),
+            Search::base(self.url.container_dn(), vec!["objectGUID"]),
+            Search::base(self.url.domain_dn(), vec!["objectSid"]),
+        ];
         searches.extend(guess.clone().map(settings));
         let failed = |what: &str| {
             let what = what.to_owned();
@@ -195,7 +203,9 @@ impl Shared {
         let mut next = || answers.next().unwrap_or_else(|| Ok(Vec::new()));
         let root = next().map_err(failed("the directory's root"))?.into_iter().next();
         let root = root.ok_or_else(|| self.odd(number, "it does not describe itself"))?;
+        let at = Instant::now();
         let container = next();
+        let domain = next().map_err(failed("the domain"))?.into_iter().next();
         let naming = root.text("defaultNamingContext").unwrap_or_default();
         if !naming.eq_ignore_ascii_case(&self.url.domain_dn()) {
             return Err(self.odd(number, &format!("it serves {naming:?}, not {:?}", self.url.domain_dn())));
@@ -228,7 +238,13 @@ impl Shared {
             .bytes("tokenGroups")
             .and_then(|sid| Sid::parse(sid).ok())
             .ok_or_else(|| self.odd(number, "it does not say who this account is"))?;
+        let domain = domain
+            .and_then(|domain| domain.bytes("objectSid").and_then(|sid| Sid::parse(sid).ok()))
+            .ok_or_else(|| self.odd(number, "it does not tell the domain's SID"))?;
+        let now = root.text("currentTime").and_then(name::timestamp);
         let greeting = Greeting {
+            domain: Domain::single(domain),
+            clock: (now.ok_or_else(|| self.odd(number, "it does not tell the time"))?, at),
             repository: RepositoryId(self.guid(number, &container, "objectGUID")?),
             replica: ReplicaId(self.guid(number, &described, "invocationId")?),
             account,

@@ -15,6 +15,11 @@ const CONFIDENTIALITY: u8 = 4;
 /// The largest sealed message that we take: what Active Directory offers too.
 const MESSAGE_LEN_MAX: u32 = 0x00FF_FFFF;
 
+/// The most that is sealed in one piece.
+const SEND_MAX: usize = 256 << 10;
+/// More than header, padding, checksum and confounder of any cipher come to (RFC 4121 §4.2.6.2).
+const SEALING_ADDS_MAX: usize = 256;
+
 /// Whose Kerberos credentials are used.
 #[derive(Clone, Default)]
 pub enum Identity {
@@ -94,6 +99,7 @@ pub(super) enum Step {
 pub(super) struct Kerberos {
     context: ClientCtx,
     established: bool,
+    send_max: usize,
 }
 
 impl fmt::Debug for Kerberos {
@@ -114,7 +120,7 @@ impl Kerberos {
             | CtxFlags::GSS_C_CONF_FLAG
             | CtxFlags::GSS_C_INTEG_FLAG;
         let context = ClientCtx::new(identity.credentials()?, target, flags, Some(GSS_MECH_KRB5));
-        Ok(Self { context, established: false })
+        Ok(Self { context, established: false, send_max: 0 })
     }
 
     /// One step of the handshake. `token` is what the server sent, none to begin with.
@@ -132,7 +138,7 @@ impl Kerberos {
             .context
             .unwrap(token.unwrap_or_default())
             .map_err(kerberos("the server's offer of security layers"))?;
-        let &[layers, _, _, _] = &*offer else {
+        let &[layers, a, b, c] = &*offer else {
             return Err(LdapError::Protocol("its offer of security layers is not 4 bytes long".to_owned()));
         };
         let held = self.context.flags().map_err(kerberos("what was agreed"))?;
@@ -140,9 +146,20 @@ impl Kerberos {
         if layers & CONFIDENTIALITY == 0 || !held.contains(wanted) {
             return Err(LdapError::Kerberos("the server does not seal connections".to_owned()));
         }
+        // What the server takes at once, sealed; sealing adds less than that.
+        let takes = usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap_or(0);
+        self.send_max = takes.saturating_sub(SEALING_ADDS_MAX).min(SEND_MAX);
+        if self.send_max == 0 {
+            return Err(LdapError::Protocol(format!("it takes no more than {takes} bytes at once")));
+        }
         let [_, a, b, c] = MESSAGE_LEN_MAX.to_be_bytes();
         let answer = self.context.wrap(true, &[CONFIDENTIALITY, a, b, c]).map_err(kerberos("sealing"))?;
         Ok(Step::Finish(answer.to_vec()))
+    }
+
+    /// How much may be sealed in one piece for this server.
+    pub(super) fn send_max(&self) -> usize {
+        self.send_max.max(1)
     }
 
     /// Seals what is sent.

@@ -16,7 +16,7 @@ pub use error::LdapError;
 pub(crate) use error::{ALREADY_EXISTS, INSUFFICIENT_ACCESS, NO_SUCH_OBJECT};
 pub(crate) use found::Found;
 pub use kerberos::Identity;
-pub(crate) use search::{Scope, Search, all_of, any_of, equal, greater_or_equal, present};
+pub(crate) use search::{Scope, sd_flags_dacl, Search, all_of, any_of, equal, greater_or_equal, present};
 
 use rasn_ldap::{
     AddRequest, Attribute, AuthenticationChoice, BindRequest, ChangeOperation, Control, DelRequest,
@@ -66,7 +66,8 @@ fn values(values: Vec<Vec<u8>>) -> rasn::types::SetOf<rasn::types::OctetString> 
 }
 
 impl Connection {
-    /// Connects to a domain controller, signs in by Kerberos and seals the connection, within `limit`.
+    /// Connects to a domain controller, signs in by Kerberos and seals the connection, within `connect`; from then on
+    /// each request may take `limit`.
     ///
     /// # Errors
     /// It does not answer, is another one than `host`, or turns the account away.
@@ -74,9 +75,10 @@ impl Connection {
         host: &str,
         addresses: &[SocketAddr],
         identity: &Identity,
+        connect: Duration,
         limit: Duration,
     ) -> Result<Self, LdapError> {
-        let mut connection = Self { wire: Wire::connect(addresses, Instant::now() + limit)?, next: 1, early: VecDeque::new(), limit };
+        let mut connection = Self::unsigned(addresses, connect, limit)?;
         let mut kerberos = Kerberos::new(identity, host)?;
         let mut token: Option<Vec<u8>> = None;
         for _ in 0..HANDSHAKE_STEPS_MAX {

@@ -92,7 +92,7 @@ impl Search {
     fn controls(&self, cookie: &[u8]) -> Vec<Control> {
         let mut controls = Vec::new();
         if self.attributes.contains(&"nTSecurityDescriptor") {
-            controls.push(sd_flags(false));
+            controls.push(sd_flags(OWNER_GROUP_DACL));
         }
         if self.paged {
             controls.push(page(cookie));
@@ -101,11 +101,20 @@ impl Search {
     }
 }
 
-/// Owner, group and DACL; the SACL too where the caller has the right to it.
-pub(crate) fn sd_flags(with_sacl: bool) -> Control {
+/// Owner, group and DACL: the SACL takes a privilege to read.
+const OWNER_GROUP_DACL: u8 = 7;
+/// The DACL alone.
+const DACL: u8 = 4;
+
+fn sd_flags(parts: u8) -> Control {
     // SEQUENCE { INTEGER }
-    let value = [0x30, 0x03, 0x02, 0x01, if with_sacl { 15 } else { 7 }];
-    Control::new(SD_FLAGS.as_bytes().into(), true, Some(value.to_vec().into()))
+    let value = vec![0x30, 0x03, 0x02, 0x01, parts];
+    Control::new(SD_FLAGS.as_bytes().into(), true, Some(value.into()))
+}
+
+/// A write of a descriptor changes its DACL only.
+pub(crate) fn sd_flags_dacl() -> Control {
+    sd_flags(DACL)
 }
 
 #[derive(Debug, rasn::AsnType, rasn::Encode, rasn::Decode)]

@@ -11,8 +11,6 @@ use super::kerberos::Kerberos;
 
 /// The longest message that is taken: a page of 1 000 records at their longest, and some.
 const MESSAGE_LEN_MAX: usize = 128 << 20;
-/// What one sealed frame carries at most. Samba and Active Directory take 16 MiB; less keeps their buffers small.
-const SEALED_LEN_MAX: usize = 256 << 10;
 
 /// A connected stream.
 #[derive(Debug)]
@@ -87,7 +85,7 @@ impl Wire {
             return self.stream.write_all(messages).map_err(&sending);
         };
         let mut frames = Vec::new();
-        for part in messages.chunks(SEALED_LEN_MAX) {
+        for part in messages.chunks(kerberos.send_max()) {
             let sealed = kerberos.seal(part)?;
             let len = u32::try_from(sealed.len())
                 .map_err(|_| LdapError::Protocol("a sealed frame is too long".to_owned()))?;

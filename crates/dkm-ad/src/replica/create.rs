@@ -7,9 +7,8 @@ use super::rooms::{CONTACT, mark};
 use super::{ANNOUNCED, AdReplica};
 use crate::accounts::{self, Account};
 use crate::ldap::{ALREADY_EXISTS, Change, NO_SUCH_OBJECT, Scope, Search, equal};
-use crate::name;
 use crate::roles;
-use crate::security::{SecurityDescriptor, Sid, Template, Trustees, sid};
+use crate::security::{AccessMask, Ace, AclSlot, Entry, SecurityDescriptor, Sid, Template, Trustees, sid};
 
 /// A reader that is named like this is itself the readers group: it was made before, by somebody who may make groups.
 pub const READERS_GROUP: &str = "readers-group:";
@@ -63,7 +62,8 @@ impl AdReplica {
                 trustees.readers = self.make_readers(group, &mut trustees, &members)?;
             }
         }
-        self.make_container(&dn, &group.to_string(), &trustees.group(account), Vec::new(), &what)?;
+        let template = trustees.group(account);
+        self.make_container(&dn, &group.to_string(), &provisional(&template, account), Vec::new(), &what)?;
         for room in [Room::Control, Room::Keys] {
             let (template, description) = match room {
                 Room::Control => (trustees.control(account), roles::to_values(&trustees)),
@@ -72,7 +72,7 @@ impl AdReplica {
             let dn = format!("CN={room},{dn}");
             self.make_container(&dn, &mark(group, room), &template, description, &what)?;
         }
-        Ok(())
+        self.settle(&dn, &template, &what)
     }
 
     /// Accounts by name; by default the caller alone.
@@ -121,10 +121,9 @@ impl AdReplica {
         let what = format!("making the readers group of group {group}");
         let dn = format!("CN=readers-{group},{}", self.shared.url.container_dn());
         let account = self.greeting.account;
-        // Its own SID stands in its descriptor, and the directory only then gives it one: until it is set below, the
-        // group is its maker's alone.
+        // Its own SID stands in its descriptor, and it has none before it is made.
         let mut values = accounts::new_group(&format!("dkm-readers-{group}"), &format!("dkm readers of {group}"));
-        values.push(("nTSecurityDescriptor", vec![encoded(&trustees.readers_group(account))?]));
+        values.push(("nTSecurityDescriptor", vec![encoded(&provisional(&trustees.readers_group(account), account))?]));
         let mut dns: Vec<Vec<u8>> = members.iter().map(|member| member.dn.clone().into_bytes()).collect();
         dns.sort();
         dns.dedup();
@@ -136,15 +135,16 @@ impl AdReplica {
         let sid = found.as_ref().and_then(|found| found.bytes("objectSid")).and_then(|bytes| Sid::parse(bytes).ok());
         let sid = sid.ok_or_else(|| self.shared.odd(self.number, "a new group has no SID that this account sees"))?;
         trustees.readers = sid;
-        let descriptor = encoded(&trustees.readers_group(account))?;
-        self.connection
-            .modify(
-                &dn,
-                vec![Change::Replace(("nTSecurityDescriptor", vec![descriptor]))],
-                vec![crate::ldap::sd_flags_dacl()],
-            )
-            .map_err(self.error(&what))?;
+        self.settle(&dn, &trustees.readers_group(account), &what)?;
         Ok(sid)
+    }
+
+    /// Takes away what the maker was given to make an object with.
+    fn settle(&mut self, dn: &str, template: &Template, what: &str) -> Result<(), RepositoryError> {
+        let change = Change::Replace(("nTSecurityDescriptor", vec![encoded(template)?]));
+        self.connection
+            .modify(dn, vec![change], vec![crate::ldap::sd_flags_dacl()])
+            .map_err(self.error(what))
     }
 
     fn make_container(
@@ -203,6 +203,16 @@ impl AdReplica {
             }
         }
     }
+}
+
+/// A template under which its maker can finish the object and then [settle](AdReplica::settle) it.
+fn provisional(template: &Template, maker: Sid) -> Template {
+    let mut provisional = template.clone();
+    let rights = AccessMask::CREATE_CHILD | AccessMask::WRITE_DAC | AccessMask::READ;
+    if let AclSlot::Present(dacl) = &mut provisional.descriptor.dacl {
+        dacl.entries.push(Ace::Entry(Entry::allow(rights, maker)));
+    }
+    provisional
 }
 
 fn encoded(template: &Template) -> Result<Vec<u8>, RepositoryError> {

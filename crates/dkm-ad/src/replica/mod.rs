@@ -13,6 +13,8 @@ use dkm_core::member::Rights;
 use dkm_core::record::RECORD_LEN_MAX;
 use dkm_core::{GroupId, KeyId, Principal, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
 
+pub(crate) use self::create::RECOVERY;
+pub use self::create::READERS_GROUP;
 use self::records::{BYTES, Batch, CONTENT, KEY, Listed, about, unreadable};
 use self::rooms::{CONTACT, Rooms};
 use crate::ldap::{ALREADY_EXISTS, Connection, Found, LdapError, NO_SUCH_OBJECT, Scope, Search, all_of, equal};
@@ -43,8 +45,8 @@ impl AdReplica {
         number: usize,
         connection: Connection,
         greeting: Greeting,
-        domain: Domain,
     ) -> Self {
+        let domain = greeting.domain;
         Self { shared, number, connection, greeting, domain, rooms: HashMap::new(), batches: HashMap::new() }
     }
 
@@ -108,18 +110,9 @@ impl AdReplica {
         let rooms = self.rooms(group)?;
         let Some(guid) = entry.stamp.first_chunk::<16>() else { return Ok(None) };
         let mut search = rooms.search(room);
-        search.base = name::by_guid(guid);
-        search.scope = Scope::Base;
-        search.paged = false;
+        search.filter = all_of(vec![equal("objectClass", CONTACT), equal("objectGUID", guid)]);
         search.attributes.extend(CONTENT);
-        let found = match self.search_room(group, &search) {
-            Err(RepositoryError::NotFound { .. } | RepositoryError::Denied { .. }) => {
-                // The object, not the room: that is asked again.
-                self.rooms_now(group)?;
-                return Ok(None);
-            }
-            other => other?,
-        };
+        let found = self.search_room(group, &search)?;
         let found = found.iter().find(|found| Listed::of(found).is_some_and(|listed| listed.entry == *entry));
         Ok(found.map(|found| records::stored(found, room, rooms.trustees.as_ref())))
     }
