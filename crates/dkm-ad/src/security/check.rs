@@ -234,13 +234,25 @@ fn effective(entry: &Entry) -> AccessMask {
     entry.mask.mapped() & AccessMask::ALL.with(AccessMask::ACCESS_SYSTEM_SECURITY)
 }
 
+/// What of this entry is a refusal of the template's.
+fn refused_by(entry: &Entry, expected: &BTreeMap<Key, AccessMask>) -> AccessMask {
+    let is_meant = |key: &Key| {
+        let (kind, trustee, object, _, flags) = *key;
+        kind == AceKind::Deny
+            && trustee == entry.trustee
+            && flags == AceFlags::NONE
+            && (entry.object.is_none() || entry.object == object)
+    };
+    let wanted = expected.iter().filter(|(key, _)| is_meant(key)).map(|(_, mask)| *mask);
+    wanted.fold(AccessMask::NONE, AccessMask::with) & effective(entry)
+}
+
 /// Whether one of the template's refusals stands behind a grant that it overlaps: the first of the two decides
 /// (MS-DTYP §2.5.3.2).
 fn is_out_of_order(entries: &[Ace], expected: &BTreeMap<Key, AccessMask>) -> bool {
     let mut granted = AccessMask::NONE;
     for entry in entries.iter().filter_map(Ace::entry).filter(|entry| entry.is_effective()) {
-        let key = (AceKind::Deny, entry.trustee, entry.object, None, AceFlags::NONE);
-        let refused = expected.get(&key).copied().unwrap_or_default() & effective(entry);
+        let refused = refused_by(entry, expected);
         match entry.kind {
             AceKind::Allow => granted |= effective(entry),
             AceKind::Deny if granted.intersects(refused) => return true,

@@ -46,7 +46,7 @@ const EVERYWHERE: [(&str, Sid); 31] = [
 ];
 
 /// Those of the domain (MS-DTYP §2.5.1.1); `true`: of the forest root domain.
-const OF_THE_DOMAIN: [(&str, u32, bool); 14] = [
+const OF_THE_DOMAIN: [(&str, u32, bool); 17] = [
     ("RO", rid::ENTERPRISE_READ_ONLY_DOMAIN_CONTROLLERS, true),
     ("LA", rid::ADMINISTRATOR, false),
     ("LG", rid::GUEST, false),
@@ -60,7 +60,10 @@ const OF_THE_DOMAIN: [(&str, u32, bool); 14] = [
     ("EA", rid::ENTERPRISE_ADMINS, true),
     ("PA", rid::GROUP_POLICY_CREATOR_OWNERS, false),
     ("RS", rid::RAS_SERVERS, false),
+    ("CN", rid::CLONEABLE_DOMAIN_CONTROLLERS, false),
+    ("AP", rid::PROTECTED_USERS, false),
     ("KA", rid::KEY_ADMINS, false),
+    ("EK", rid::ENTERPRISE_KEY_ADMINS, true),
 ];
 
 /// The word for a list that is null (MS-DTYP §2.5.1.1).
