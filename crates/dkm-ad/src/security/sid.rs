@@ -49,6 +49,10 @@ pub mod rid {
     pub const GROUP_POLICY_CREATOR_OWNERS: u32 = 520;
     /// Read-only Domain Controllers.
     pub const READ_ONLY_DOMAIN_CONTROLLERS: u32 = 521;
+    /// Cloneable Domain Controllers.
+    pub const CLONEABLE_DOMAIN_CONTROLLERS: u32 = 522;
+    /// Protected Users.
+    pub const PROTECTED_USERS: u32 = 525;
     /// Key Admins.
     pub const KEY_ADMINS: u32 = 526;
     /// Enterprise Key Admins, of the forest root domain.
@@ -286,6 +290,7 @@ mod tests {
         let sid = Sid::new(0x1234_5678_9abc, &[7]).unwrap();
         assert_eq!(sid.to_string(), "S-1-0x123456789ABC-7");
         assert_eq!("S-1-0x123456789abc-7".parse(), Ok(sid));
+        assert_eq!("S-1-0x5-18".parse(), Ok(Sid::SYSTEM));
         assert_eq!(Sid::parse(&sid.to_bytes()), Ok(sid));
         assert_eq!(Sid::new(u64::from(u32::MAX), &[]).unwrap().to_string(), "S-1-4294967295");
     }
@@ -304,7 +309,9 @@ mod tests {
             "S-1-5-1 ",
             "S-1-05-1",
             "S-1-5-01",
-            "S-1-0x5-1",
+            "S-1-0x-1",
+            "S-1-0x123456789abcd-1",
+            "S-1-0x+12-1",
             "S-1-281474976710656-1",
             "S-1-5-1-2-3-4-5-6-7-8-9-10-11-12-13-14-15-16",
         ] {

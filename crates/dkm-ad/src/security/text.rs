@@ -75,14 +75,12 @@ impl<'a> Cursor<'a> {
         self.expect("S-1-")?;
         let authority = if self.take("0x") {
             let at = self.at;
-            // Exactly twelve digits: the next part's name may begin with a hexadecimal one.
-            let digits =
-                self.rest().get(..12).ok_or(SddlError::Expected { expected: "12 hex digits", at })?;
-            if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-                return Err(SddlError::Expected { expected: "12 hex digits", at });
-            }
-            self.at += 12;
-            u64::from_str_radix(digits, 16).map_err(|_| SddlError::Number { at })?
+            // Windows writes twelve digits, Samba as many as it takes. Never more: the next part's name may begin
+            // with one.
+            let digits = self.rest().bytes().take(12).take_while(u8::is_ascii_hexdigit).count();
+            let text = self.rest().get(..digits).unwrap_or_default();
+            self.at += digits;
+            u64::from_str_radix(text, 16).map_err(|_| SddlError::Expected { expected: "hex digits", at })?
         } else {
             self.decimal(u64::from(u32::MAX))?
         };
