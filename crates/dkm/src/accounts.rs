@@ -26,21 +26,24 @@ pub(crate) struct UnixUser {
 
 impl UnixGroup {
     /// `name:password:gid:member,member`
-    fn parse(line: &str) -> Option<Self> {
+    pub(crate) fn parse(line: &str) -> Option<Self> {
         let fields: Vec<&str> = line.split(':').collect();
         let [name, _, gid, members] = fields[..] else { return None };
+        if name.is_empty() {
+            return None;
+        }
         let members = members.split(',').filter(|m| !m.is_empty()).map(str::to_owned).collect();
-        Some(Self { name: name.to_owned(), gid: gid.parse().ok()?, members })
+        Some(Self { name: name.to_owned(), gid: number(gid)?, members })
     }
 }
 
 impl UnixUser {
     /// `name:password:uid:gid:…`
-    fn parse(line: &str) -> Option<Self> {
+    pub(crate) fn parse(line: &str) -> Option<Self> {
         let mut fields = line.split(':');
         let name = fields.next().filter(|name| !name.is_empty())?.to_owned();
-        let uid = fields.nth(1)?.parse().ok()?;
-        Some(Self { name, uid, gid: fields.next()?.parse().ok()? })
+        let uid = number(fields.nth(1)?)?;
+        Some(Self { name, uid, gid: number(fields.next()?)? })
     }
 }
 
@@ -129,7 +132,17 @@ mod tests {
         assert!(UnixGroup::parse("mail:x:8:").unwrap().members.is_empty());
         let user = UnixUser::parse("alice:x:1000:1001:Alice:/home/alice:/bin/sh").unwrap();
         assert_eq!((user.uid, user.gid), (1000, 1001));
-        for line in ["", "#comment", "mail:x", "mail:x:eight:", ":x:1:1:::", "a:x:-1:0"] {
+        for line in [
+            "",
+            "#comment",
+            "mail:x",
+            "mail:x:eight:",
+            ":x:1:1:::",
+            ":x:1:alice",
+            "a:x:-1:0",
+            "a:x:4294967295:0",
+            "a:x:4294967295:0:::",
+        ] {
             assert!(UnixUser::parse(line).is_none(), "{line}");
             assert!(UnixGroup::parse(line).is_none(), "{line}");
         }

@@ -401,8 +401,7 @@ impl Ring {
             key.status = summaries.remove(&record.id).unwrap_or_default();
             // Readable in the interval: it existed before the interval's end.
             let existed_since = key.existed_since();
-            key.exposures =
-                ring.exposures.iter().filter(|e| existed_since.0 < e.until_ms).cloned().collect();
+            key.exposures = ring.exposures.iter().filter(|e| existed_since.0 < e.until_ms).cloned().collect();
             keys.push(key);
         }
         let history = trust::History {

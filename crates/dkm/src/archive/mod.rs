@@ -9,7 +9,7 @@ mod export;
 mod identities;
 mod recipients;
 mod restore;
-mod seal;
+pub(crate) mod seal;
 
 use std::io::Read;
 

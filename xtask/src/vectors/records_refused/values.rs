@@ -71,7 +71,10 @@ fn policies() -> Named {
         ("policy-jitter-of-1001", with(|p| p.refresh_jitter_permille = 1001)),
         ("policy-io-deadline-0", with(|p| p.io_deadline_ms = 0)),
         ("policy-replication-bound-greatest", with(|p| p.replication_bound_ms = u64::MAX)),
-        ("policy-grace-shorter-than-refresh-and-deadline", with(|p| p.offline_grace_ms = p.offline_grace_min_ms() - 1)),
+        (
+            "policy-grace-shorter-than-refresh-and-deadline",
+            with(|p| p.offline_grace_ms = p.offline_grace_min_ms() - 1),
+        ),
         ("policy-cooling-off-beyond-a-hundred-years", with(|p| p.cooling_off_ms = u64::MAX)),
         (
             "policy-overdue-beyond-a-hundred-years",
