@@ -73,6 +73,9 @@ pub fn find(pointer: &JsonPointer, line: &str) -> std::result::Result<Option<Fou
     Ok(found.map(|place| Found { string: place.string(), scalar: place.scalar(), range: place.range }))
 }
 
+/// Gives the renewed blob.
+pub type Renew = dyn Fn(&Context, &[u8]) -> Option<Vec<u8>> + Sync;
+
 /// Renews the blobs in lines of JSON that are in memory. Lines longer than `len_max` are too long.
 ///
 /// A blob is outdated, and renewed, as the two functions say.
@@ -85,7 +88,7 @@ pub fn renew_lines(
     options: &JsonOptions,
     group: GroupId,
     is_outdated: &(dyn Fn(&Header) -> bool + Sync),
-    renew: &(dyn Fn(&Context, &[u8]) -> Option<Vec<u8>> + Sync),
+    renew: &Renew,
 ) -> Result<(Vec<u8>, Summary)> {
     let source = Source {
         path: Path::new("lines"),
@@ -103,7 +106,7 @@ pub fn renew_lines(
 struct Given<'a> {
     group: GroupId,
     is_outdated: &'a (dyn Fn(&Header) -> bool + Sync),
-    renew: &'a (dyn Fn(&Context, &[u8]) -> Option<Vec<u8>> + Sync),
+    renew: &'a Renew,
 }
 
 impl Renewer for Given<'_> {
