@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use dkm::archive::{Identities, Recipients, inspect, open as unseal, parse_recipients};
 use dkm::fuzzing;
 use dkm_core::archive::Archive;
@@ -47,9 +49,17 @@ pub(crate) fn open(input: &[u8]) {
 /// Recipients that are read read back from their names, and can be sealed to; the others are refused without being
 /// repeated.
 pub(crate) fn recipients(input: &[u8]) {
-    let Ok(text) = std::str::from_utf8(input) else { return };
-    let texts: Vec<String> = text.lines().map(str::to_owned).collect();
-    match parse_recipients(&texts) {
+    if let Ok(text) = std::str::from_utf8(input) {
+        recipients_are_sealed_to(&text.lines().map(str::to_owned).collect::<Vec<_>>());
+    }
+    // As what stands under the base64 of an SSH key, where no change of text gets to.
+    for kind in ["ssh-rsa", "ssh-ed25519"] {
+        recipients_are_sealed_to(&[format!("{kind} {}", STANDARD.encode(input))]);
+    }
+}
+
+fn recipients_are_sealed_to(texts: &[String]) {
+    match parse_recipients(texts) {
         Ok(recipients) => {
             assert_eq!(recipients.count(), texts.len());
             let names: Vec<String> = recipients.names().collect();
@@ -74,6 +84,16 @@ pub(crate) fn recipients(input: &[u8]) {
 
 /// Identities are read or refused, and a refusal repeats nothing of the file.
 pub(crate) fn identities(input: &[u8]) {
+    are_identities(input);
+    // As what stands under the base64 of an SSH key's file.
+    for kind in ["OPENSSH", "RSA"] {
+        let body = STANDARD.encode(input);
+        let file = format!("-----BEGIN {kind} PRIVATE KEY-----\n{body}\n-----END {kind} PRIVATE KEY-----\n");
+        are_identities(file.as_bytes());
+    }
+}
+
+fn are_identities(input: &[u8]) {
     match fuzzing::identities(input) {
         Ok(identities) => assert!(identities.count() > 0),
         Err(why) => {

@@ -57,6 +57,9 @@ impl Identities {
         {
             return refuse("the identity file is itself encrypted; decrypt it with age -d first");
         }
+        if super::ssh_integers::private_is_unreadable(bytes) {
+            return refuse("not an SSH private key that is known here");
+        }
         if bytes.starts_with(b"-----BEGIN ") {
             return match SshIdentity::from_buffer(Cursor::new(bytes), None) {
                 Ok(identity @ SshIdentity::Unencrypted(_)) => {

@@ -10,6 +10,7 @@ mod identities;
 mod recipients;
 mod restore;
 pub(crate) mod seal;
+mod ssh_integers;
 
 use std::io::Read;
 

@@ -8,6 +8,7 @@ use aws_lc_rs::rand::SystemRandom;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::ssh_integers::public_is_unreadable;
 use crate::{Error, Result};
 
 /// Most recipients of an archive.
@@ -83,6 +84,9 @@ fn parse(text: &str) -> Result<Recipient> {
             Ok(recipient) => Ok(Recipient::Native(recipient)),
             Err(_) => refuse("is mistyped or cut off, or is for an age plugin, which are not known here"),
         };
+    }
+    if public_is_unreadable(text) {
+        return refuse("is an RSA key that is damaged");
     }
     match text.parse() {
         Ok(recipient) if has_small_order(&recipient) => refuse(NO_KEY),
