@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::id::{Digest, KeyId};
 
@@ -39,7 +40,7 @@ impl fmt::Display for Room {
 /// Names of slots for which clients race (a key's successor, the next policy) are a function of the predecessor and
 /// an attempt number, so that a create-only put admits one record per replica. All others carry the record's digest.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SlotName(Box<str>);
+pub struct SlotName(Arc<str>);
 
 /// Why a text is not the name of a slot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,12 +51,9 @@ pub struct ParseSlotNameError;
 pub const SLOT_NAME_LEN_MAX: usize = 64;
 
 fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, b| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{b:02x}");
-        text
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = bytes.iter().flat_map(|b| [b >> 4, b & 15]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 fn derived(prefix: &str, parts: &[&[u8]]) -> SlotName {
@@ -68,7 +66,7 @@ fn derived(prefix: &str, parts: &[&[u8]]) -> SlotName {
     }
     let digest = Digest::of(&input);
     let (head, _) = digest.as_bytes().split_at(16);
-    SlotName(format!("{prefix}-{}", hex(head)).into_boxed_str())
+    SlotName(format!("{prefix}-{}", hex(head)).into())
 }
 
 impl SlotName {
@@ -82,13 +80,13 @@ impl SlotName {
     /// Slot of a key that came back from an archive.
     #[must_use]
     pub fn for_restored_key(key: KeyId) -> Self {
-        Self(format!("restored-{key}").into_boxed_str())
+        Self(["restored-", &hex(key.as_bytes())].concat().into())
     }
 
     /// Slot of a key taken over from another system.
     #[must_use]
     pub fn for_imported_key(key: KeyId) -> Self {
-        Self(format!("imported-{key}").into_boxed_str())
+        Self(["imported-", &hex(key.as_bytes())].concat().into())
     }
 
     /// Slot of a chained record (policy, roster): a function of what it follows, so that one author wins per replica.
@@ -104,7 +102,7 @@ impl SlotName {
     #[must_use]
     pub fn for_content(kind: &str, digest: Digest) -> Self {
         let (head, _) = digest.as_bytes().split_at(16);
-        Self(format!("{kind}-{}", hex(head)).into_boxed_str())
+        Self(format!("{kind}-{}", hex(head)).into())
     }
 
     /// The name as text.

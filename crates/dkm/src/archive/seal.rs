@@ -11,6 +11,8 @@ use crate::{Error, Result};
 
 /// Longest header of a sealed archive, in bytes. 64 recipients with RSA keys of 16 384 bits take less than 200 KiB.
 const HEADER_LEN_MAX: u64 = 256 << 10;
+/// Most stanzas of a header: twice as many as an archive of ours has recipients, for decoys between them.
+const STANZAS_MAX: usize = 128;
 /// Begins every `age` file.
 const MAGIC: &[u8] = b"age-encryption.org/v1\n";
 
@@ -31,7 +33,7 @@ pub(super) fn open(reader: impl Read, identities: &Identities) -> Result<Zeroizi
     // Sealing adds the header, a nonce, and a tag to each chunk of 64 KiB.
     let len_max = ARCHIVE_LEN_MAX as u64 + (ARCHIVE_LEN_MAX as u64 >> 11) + HEADER_LEN_MAX;
     let mut reader = BufReader::new(reader.take(len_max));
-    // Read here first: its parser begins anew whenever it needs more, which takes hours for a header without end.
+    // Read here first: age's parser begins anew at each line, and takes minutes for half a megabyte of short ones.
     let header = header(&mut reader)?;
     let decryptor = age::Decryptor::new_buffered(header.as_slice().chain(reader)).map_err(unsealed)?;
     if decryptor.is_scrypt() {
@@ -54,6 +56,7 @@ fn header(reader: &mut impl BufRead) -> Result<Vec<u8>> {
     let malformed =
         || ArchiveError::Malformed("it is not sealed with age, or its header is damaged".to_owned());
     let mut header = Vec::new();
+    let mut stanzas = 0;
     let mut reader = reader.take(HEADER_LEN_MAX);
     loop {
         let start = header.len();
@@ -61,6 +64,10 @@ fn header(reader: &mut impl BufRead) -> Result<Vec<u8>> {
         read.map_err(|error| Error::io("can't read", std::path::Path::new("the archive"), error))?;
         let line = header.get(start..).unwrap_or_default();
         if !line.ends_with(b"\n") || (start == 0 && line != MAGIC) {
+            return Err(malformed().into());
+        }
+        stanzas += usize::from(line.starts_with(b"-> "));
+        if stanzas > STANZAS_MAX {
             return Err(malformed().into());
         }
         if line.starts_with(b"--- ") {
@@ -180,6 +187,10 @@ mod tests {
         let endless = stanza.iter().copied().cycle().take(64 << 20).collect::<Vec<_>>();
         let error = open(MAGIC.chain(endless.as_slice()), &identities).unwrap_err();
         assert!(error.to_string().contains("header"), "{error}");
+        let many = [MAGIC, &stanza.repeat(STANZAS_MAX + 1), b"--- mac\n"].concat();
+        assert!(header(&mut many.as_slice()).is_err());
+        let few = [MAGIC, &stanza.repeat(STANZAS_MAX), b"--- mac\n"].concat();
+        assert_eq!(header(&mut [few.as_slice(), b"payload"].concat().as_slice()).unwrap(), few);
         assert!(open(b"age-encryption.org/v1".as_slice(), &identities).is_err());
         assert!(open(b"x\n--- \n".as_slice(), &identities).is_err());
     }

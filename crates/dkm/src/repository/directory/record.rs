@@ -119,7 +119,13 @@ pub(super) fn read_up_to(
         }
         match rustix::io::pread(&fd, &mut bytes[len..], u64::try_from(len).unwrap_or(u64::MAX)) {
             Ok(0) => break,
-            Ok(n) => len += n,
+            Ok(n) => {
+                len += n;
+                // A file as long as its status says, and more was asked for: this was its end.
+                if len == expected && len < bytes.len() {
+                    break;
+                }
+            }
             Err(Errno::INTR) => {}
             Err(error) => return Err(error),
         }

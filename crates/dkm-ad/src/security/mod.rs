@@ -1,0 +1,1 @@
+//! Security descriptors of the directory's objects.
