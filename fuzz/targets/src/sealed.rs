@@ -17,6 +17,12 @@ static OPENER: LazyLock<Identities> =
     LazyLock::new(|| fuzzing::identities(IDENTITY.as_bytes()).expect("a good identity"));
 static SEALED_TO: LazyLock<Recipients> =
     LazyLock::new(|| parse_recipients(&[RECIPIENT.to_owned()]).expect("a good recipient"));
+/// The SSH keys among the seeds of identities.
+static SSH_OPENERS: LazyLock<[Identities; 2]> = LazyLock::new(|| {
+    let ed25519 = include_bytes!("../../seeds/archive_identities/ssh-ed25519").as_slice();
+    let rsa = include_bytes!("../../seeds/archive_identities/ssh-rsa").as_slice();
+    [ed25519, rsa].map(|key| fuzzing::identities(key).expect("a good identity"))
+});
 
 /// Any bytes are opened to an archive or refused; what is sealed opens to the same; a changed seal never opens to
 /// something else.
@@ -31,7 +37,9 @@ pub(crate) fn open(input: &[u8]) {
 
     let Some((&[high, low, bit], plain)) = input.split_first_chunk() else { return };
     let _ = inspect(plain);
-    let _ = unseal(plain, &OPENER);
+    for opener in std::iter::once(&*OPENER).chain(SSH_OPENERS.iter()) {
+        let _ = unseal(plain, opener);
+    }
     let mut sealed = fuzzing::seal(&SEALED_TO, plain).expect("a good recipient");
     assert_eq!(inspect(sealed.as_slice()).expect("it was sealed").recipients, ["X25519"]);
     let inside = Archive::decode(plain).ok();
@@ -102,6 +110,20 @@ fn are_identities(input: &[u8]) {
             for secret in text.lines().filter(|line| line.starts_with("AGE-SECRET-KEY-")) {
                 assert!(!why.contains(secret), "a refusal repeats a secret");
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_that_are_sealed_to_ssh_keys_open() {
+        let ed25519 = include_bytes!("../../seeds/archive_sealed/sealed-ssh-ed25519").as_slice();
+        let rsa = include_bytes!("../../seeds/archive_sealed/sealed-ssh-rsa").as_slice();
+        for (sealed, opener) in [ed25519, rsa].into_iter().zip(SSH_OPENERS.iter()) {
+            unseal(&sealed[3..], opener).expect("it is sealed to this key");
         }
     }
 }
