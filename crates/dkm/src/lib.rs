@@ -39,6 +39,9 @@ pub mod clock;
 mod engine;
 mod error;
 mod escrow;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod journal;
 mod json_lines;
 mod location;
