@@ -32,6 +32,8 @@ pub enum EventKind {
     KeySuspended,
     /// A key's suspensions are cancelled.
     KeyResumed,
+    /// A key that waited for its activation is archived instead.
+    KeyDeactivated,
     /// A key is known to others.
     KeyCompromised,
     /// The cooling-off time before a key's destruction begins.
@@ -62,6 +64,7 @@ impl EventKind {
             Self::KeyCreated => "key-created",
             Self::KeySuspended => "key-suspended",
             Self::KeyResumed => "key-resumed",
+            Self::KeyDeactivated => "key-deactivated",
             Self::KeyCompromised => "key-compromised",
             Self::KeyCoolingOff => "key-cooling-off",
             Self::KeyDestroyed => "key-destroyed",

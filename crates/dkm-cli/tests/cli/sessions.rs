@@ -131,6 +131,24 @@ fn the_life_of_keys_in_json() {
 }
 
 #[test]
+fn what_waits_when_somebody_leaves_is_told_and_dealt_with() {
+    let world = World::with_group();
+    let first = world.protecting_key();
+    let roll =
+        |arguments: &[&str]| world.dkm(["key", "roll", "--json"].iter().chain(arguments)).succeeded().json();
+    let waiting = roll(&[])["key"]["key"].clone();
+    let told = world.dkm(["key", "roll"]).succeeded();
+    assert!(told.stderr.contains("dkm key roll --fresh"), "{}", told.stderr);
+    let fresh = roll(&["--fresh"]);
+    assert_eq!(fresh["archived"], serde_json::json!([waiting]));
+    let fresh = fresh["key"]["key"].clone();
+    let compromise = ["key", "compromise", &first, "--reason", "x", "--keep-waiting", "--json"];
+    let done = world.dkm(compromise).succeeded();
+    assert_eq!(done.json()["still_waiting"], serde_json::json!([fresh]));
+    assert!(done.stderr.contains("\"kind\":\"waiting-key\""), "{}", done.stderr);
+}
+
+#[test]
 fn json_lines_are_renewed_with_a_context_from_their_own_fields() {
     let world = World::with_group();
     let first = world.protecting_key();

@@ -8,7 +8,9 @@ use dkm_core::policy::Policy;
 use dkm_core::{Context, GroupId, KeyId, Plaintext};
 
 use crate::background::Background;
-use crate::engine::{Destruction, Engine, Need, NewKey, Override, Reprotected, Streamed};
+use crate::engine::{
+    Compromised, Destruction, Engine, Need, NewKey, Override, Reprotected, Rolled, Streamed,
+};
 use crate::view::View;
 use crate::{Error, Result};
 
@@ -189,10 +191,22 @@ impl Group {
 
     /// Makes a successor now; it protects after the activation delay. A key that waits already is returned instead.
     ///
+    /// Keys that wait were readable by all who were members since they were made. After somebody has left,
+    /// [`Group::roll_fresh`] is what you want.
+    ///
     /// # Errors
     /// [`Error::NoRight`]; the repository fails.
     pub fn roll(&self, reason: &str) -> Result<NewKey> {
         self.engine().roll(reason)
+    }
+
+    /// Makes a successor even if a key waits already, and archives all that wait, as an owner: nobody who could read the
+    /// group's keys until now, and can't any more, knows the key that takes over.
+    ///
+    /// # Errors
+    /// As [`Group::roll`] and [`Group::suspend`].
+    pub fn roll_fresh(&self, reason: &str) -> Result<Rolled> {
+        self.engine().roll_fresh(reason)
     }
 
     /// Stops a key from protecting until it is resumed; it still opens blobs.
@@ -212,12 +226,22 @@ impl Group {
     }
 
     /// Says that others may know a key: its blobs may be forged, and open only by a handle that overrides. If the key
-    /// protects, its replacement is made usable first, and protects at once.
+    /// protects, its replacement is made usable first and protects at once, and the keys that wait for their activation
+    /// are compromised too: they were there to be read by the same people, and would take over later.
     ///
     /// # Errors
     /// As [`Group::suspend`].
-    pub fn compromise(&self, key: KeyId, reason: &str) -> Result<Option<NewKey>> {
-        self.engine().compromise(key, reason)
+    pub fn compromise(&self, key: KeyId, reason: &str) -> Result<Compromised> {
+        self.engine().compromise(key, reason, true)
+    }
+
+    /// As [`Group::compromise`], but keys that wait for their activation stay as they are: for who knows that they were
+    /// not read.
+    ///
+    /// # Errors
+    /// As [`Group::suspend`].
+    pub fn compromise_alone(&self, key: KeyId, reason: &str) -> Result<Compromised> {
+        self.engine().compromise(key, reason, false)
     }
 
     /// Begins the destruction of an archived key, or goes on with it as far as its waiting times allow.

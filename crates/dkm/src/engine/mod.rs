@@ -28,7 +28,7 @@ pub(crate) use calls::Override;
 pub use calls::{Reprotected, Streamed};
 pub use destroy::Destruction;
 pub(crate) use flight::Need;
-pub use lifecycle::NewKey;
+pub use lifecycle::{Compromised, NewKey, Rolled};
 pub(crate) use rollover::Made;
 
 use crate::clock::Clock;

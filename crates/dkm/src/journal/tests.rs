@@ -133,6 +133,7 @@ fn kinds_have_distinct_kebab_case_names() {
         K::KeyCreated,
         K::KeySuspended,
         K::KeyResumed,
+        K::KeyDeactivated,
         K::KeyCompromised,
         K::KeyCoolingOff,
         K::KeyDestroyed,

@@ -133,7 +133,7 @@ fn destroying_a_compromised_key_does_not_disown_its_replacement() {
     let group = world.group();
     let old = protecting(&group);
     world.clock.advance(DAY_MS);
-    let new = group.compromise(old, "known to others").unwrap().unwrap();
+    let new = group.compromise(old, "known to others").unwrap().replacement.unwrap();
     group.destroy_now(old, &old.to_string(), "gone").unwrap();
     for reader in [group, world.fresh("uid:1")] {
         assert_eq!(protecting(&reader), new.key);
