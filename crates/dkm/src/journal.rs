@@ -42,6 +42,8 @@ pub enum EventKind {
     KeyDestroyed,
     /// Somebody needed a key in its cooling-off time: its destruction is off.
     DestructionAborted,
+    /// Somebody needed a key in its cooling-off time, and its destruction could not be called off.
+    UseNotNoted,
     /// A blob of a compromised key is opened all the same.
     OverrideUsed,
     /// Every key of a group is released into an archive.
@@ -69,6 +71,7 @@ impl EventKind {
             Self::KeyCoolingOff => "key-cooling-off",
             Self::KeyDestroyed => "key-destroyed",
             Self::DestructionAborted => "destruction-aborted",
+            Self::UseNotNoted => "use-not-noted",
             Self::OverrideUsed => "override-used",
             Self::ArchiveExported => "archive-exported",
             Self::ArchiveRestored => "archive-restored",

@@ -37,6 +37,9 @@ pub struct View {
     pub plan: Plan,
     /// Keys whose material could not be opened, and why.
     pub key_faults: BTreeMap<KeyId, String>,
+    /// Keys in their cooling-off time that were used by this client without its being able to call their destruction
+    /// off, and why: an owner must resume them, or what was used is lost.
+    pub uses_not_noted: BTreeMap<KeyId, String>,
     /// Why this client's last attempt to make a key failed.
     pub rollover_fault: Option<String>,
     /// How keys lie in memory.

@@ -423,24 +423,43 @@ impl Engine {
         })
     }
 
-    /// Writes down that a key was needed in its cooling-off time: its destruction is called off.
+    /// Writes down that a key was needed in its cooling-off time: its destruction is called off. Where that can't be
+    /// done, the plaintext is given all the same, since withholding it would help nobody; but it is told everywhere.
     pub(super) fn notice_use(&self, id: KeyId) {
-        let what = "calling off a destruction";
-        let noticed = self.ring_key(id).and_then(|key| {
-            // Calling a destruction off must not fail for want of a journal: the data would be lost.
-            let recorded = self.record(EventKind::DestructionAborted, Some(id), None, |_| {});
-            self.put_status(
-                &key,
-                Change::Resumed,
-                Purpose::InUse,
-                "needed by a member",
-                key.status.heads.clone(),
-            )?;
-            recorded
-        });
-        if let Err(error) = noticed {
-            // The plaintext is given all the same: withholding it would help nobody.
-            tracing::error!(group = %self.group, key = %id, %error, "{what} was not done or not recorded: this key is in use");
+        let noted = self.note_use(id);
+        // A journal that can't be written is no reason to leave the destruction on: the data would be lost.
+        let recorded = match noted {
+            Ok(()) => {
+                self.state().unnoted.remove(&id);
+                self.record(EventKind::DestructionAborted, Some(id), None, |_| {})
+            }
+            Err(error) => {
+                tracing::error!(group = %self.group, key = %id, %error, "this key is in use, and that it is to be destroyed was not called off");
+                let first = self.state().unnoted.insert(id, error.to_string()).is_none();
+                // Once: each blob of the key comes by here.
+                if first {
+                    self.record(EventKind::UseNotNoted, Some(id), None, |event| {
+                        event.detail = Some(error.to_string());
+                    })
+                } else {
+                    Ok(())
+                }
+            }
+        };
+        if let Err(error) = recorded {
+            tracing::error!(group = %self.group, key = %id, %error, "the use of a key that is to be destroyed was not recorded");
         }
+    }
+
+    fn note_use(&self, id: KeyId) -> Result<()> {
+        if !self.rights().create {
+            return Err(Error::NoRight {
+                what: "calling off a destruction".to_owned(),
+                right: "add keys (creator)",
+            });
+        }
+        let key = self.ring_key(id)?;
+        let heads = key.status.heads.clone();
+        self.put_status(&key, Change::Resumed, Purpose::InUse, "needed by a member", heads)
     }
 }

@@ -82,6 +82,8 @@ pub(super) struct State {
     unread: Vec<Unread>,
     /// Why keys could not be opened.
     faults: BTreeMap<KeyId, String>,
+    /// Keys that are to be destroyed and were used here, and why that was not noted.
+    unnoted: BTreeMap<KeyId, String>,
     /// Why this client's last attempt to make a key failed.
     rollover_fault: Option<String>,
     refresh_due: Timestamp,
@@ -100,6 +102,7 @@ impl Engine {
             replicas: Vec::new(),
             unread: Vec::new(),
             faults: BTreeMap::new(),
+            unnoted: BTreeMap::new(),
             rollover_fault: None,
             refresh_due: Timestamp(0),
         };
@@ -212,6 +215,7 @@ impl Engine {
             unread,
             plan,
             key_faults: state.faults.clone(),
+            uses_not_noted: state.unnoted.clone(),
             rollover_fault: state.rollover_fault.clone(),
             memory: self.parts.vault.protection(),
             access: Vec::new(),

@@ -138,6 +138,7 @@ fn kinds_have_distinct_kebab_case_names() {
         K::KeyCoolingOff,
         K::KeyDestroyed,
         K::DestructionAborted,
+        K::UseNotNoted,
         K::OverrideUsed,
         K::ArchiveExported,
         K::ArchiveRestored,
