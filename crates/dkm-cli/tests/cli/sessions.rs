@@ -27,6 +27,15 @@ fn groups_and_policy() {
 }
 
 #[test]
+fn a_group_is_handed_over_only_where_that_is_said() {
+    let world = World::with_group();
+    let hand_over = ["policy", "set", "owners=uid:4000000000"];
+    world.dkm(hand_over).exits(7);
+    world.dkm(hand_over.into_iter().chain(["--even-if-it-locks-me-out"])).succeeded();
+    world.dkm(["policy", "set", "rotation_period=60d"]).exits(4);
+}
+
+#[test]
 fn groups_and_policy_in_json() {
     let world = World::empty();
     let json = [

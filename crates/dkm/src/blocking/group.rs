@@ -184,9 +184,28 @@ impl Group {
     /// Puts a policy in force, as an owner; returns its version.
     ///
     /// # Errors
-    /// [`Error::Policy`], [`Error::NoRight`], [`Error::Refused`] if another owner was faster.
+    /// [`Error::Policy`], [`Error::Invalid`] for archive recipients that are none, [`Error::NoRight`], [`Error::Refused`] if
+    /// another owner was faster, or if the policy would lock its author out: its owners leave out this account, or its
+    /// creators the maker of the key that protects.
     pub fn set_policy(&self, policy: Policy) -> Result<u32> {
-        self.engine().set_policy(policy)
+        self.engine().set_policy(policy, false)
+    }
+
+    /// As [`Group::set_policy`], even if this account could not change it back or the key that protects would count for
+    /// nothing: for who hands a group over.
+    ///
+    /// # Errors
+    /// As [`Group::set_policy`], but for those.
+    pub fn set_policy_even_if_locked_out(&self, policy: Policy) -> Result<u32> {
+        self.engine().set_policy(policy, true)
+    }
+
+    /// Whether [`Group::set_policy`] would put a policy in force. Nothing is changed.
+    ///
+    /// # Errors
+    /// As [`Group::set_policy`].
+    pub fn check_policy(&self, policy: &Policy) -> Result<()> {
+        self.engine().check_policy(policy, false)
     }
 
     /// Makes a successor now; it protects after the activation delay. A key that waits already is returned instead.

@@ -1,19 +1,18 @@
-//! What owners do: policy, roll, suspend, resume, compromise.
+//! What owners do: roll, suspend, resume, compromise.
 
 use dkm_core::plan::{Cause, Plan, plan_manual};
 use dkm_core::policy::Policy;
-use dkm_core::record::{Change, PolicyRecord, Purpose, Record, StatusRecord};
+use dkm_core::record::{Change, Purpose, Record, StatusRecord};
 use dkm_core::ring::{KeyState, RingKey};
-use dkm_core::{Digest, KeyId, SlotName, Timestamp};
+use dkm_core::{Digest, KeyId, Timestamp};
 
 use super::rollover::Made;
 use super::{Engine, Need};
 use crate::journal::EventKind;
-use crate::repository::Put;
 use crate::{Error, Result};
 
 /// How often an owner's operation tries anew when another one came first.
-const ATTEMPTS: u32 = 8;
+pub(super) const ATTEMPTS: u32 = 8;
 
 /// A key that was made, or that waits already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,56 +64,6 @@ impl Engine {
     /// A key of the ring as it was read last.
     pub(super) fn ring_key(&self, id: KeyId) -> Result<RingKey> {
         self.state().member.ring().key(id).cloned().ok_or(Error::NoKey { key: id })
-    }
-
-    /// Puts a new version of the policy in force; returns its number.
-    pub(crate) fn set_policy(&self, policy: Policy) -> Result<u32> {
-        policy.validate()?;
-        self.refresh(Need::Fresh)?;
-        self.must_own("setting the policy")?;
-        let heads = || self.state().member.ring().policies.heads().to_vec();
-        let version = self.state().member.ring().policies.next_version();
-        let previous = heads();
-        let created_at_ms = self.parts.clock.now().0;
-        let record =
-            Record::Policy(PolicyRecord { version, previous: previous.clone(), created_at_ms, policy });
-        let digest = Digest::of(&record.encode(self.group));
-        self.record(EventKind::PolicySet, None, None, |event| {
-            event.detail = Some(format!("version {version}"))
-        })?;
-        let mut put = Put::Taken;
-        for attempt in 0..ATTEMPTS {
-            put = self.put(&record, &SlotName::for_chained("policy", &previous, attempt))?;
-            self.refresh(Need::Fresh)?;
-            // What took the slot need not count: then the next one is as good.
-            if put == Put::Created || heads() != previous {
-                break;
-            }
-        }
-        if put != Put::Created {
-            return Err(refused(
-                "setting the policy",
-                "another owner set one at the same time",
-                "look at it (dkm policy show) and set yours again",
-            ));
-        }
-        if self.state().member.ring().policies.heads().contains(&digest) {
-            return Ok(version);
-        }
-        Err(refused(
-            "setting the policy",
-            format!("version {version} was written but does not count: {}", self.why_ignored(digest)),
-            "the repository's word on its author or access control differs from the policy's owners; dkm doctor shows it",
-        ))
-    }
-
-    fn why_ignored(&self, digest: Digest) -> String {
-        let state = self.state();
-        let ignored = state.member.ring().policies.ignored();
-        ignored
-            .iter()
-            .find(|(d, _)| *d == digest)
-            .map_or_else(|| "it was not read back".to_owned(), |(_, why)| why.clone())
     }
 
     /// Makes a successor now. It protects after the activation delay. A key that waits already will do.

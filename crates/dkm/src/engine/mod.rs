@@ -8,6 +8,7 @@ mod create;
 mod destroy;
 mod flight;
 mod lifecycle;
+mod policy;
 mod refresh;
 mod rollover;
 mod snapshot;

@@ -10,6 +10,7 @@ mod destruction;
 mod faults;
 mod lifecycle;
 mod panics;
+mod policy;
 mod rollover;
 mod unknown;
 mod waiting;
