@@ -68,11 +68,12 @@ pub(crate) fn of(view: &View) -> Vec<Warning> {
         }
         Plan::NoKey => {
             let message = "the group has no key that protects".to_owned();
-            found.push(warning(
-                "no-key",
-                message,
-                "dkm key list shows the states; dkm key resume or dkm key roll",
-            ));
+            let advice = if view.key_faults.is_empty() {
+                "dkm key list shows the states; dkm key resume or dkm key roll"
+            } else {
+                "keys can't be opened; dkm doctor tells which, and why"
+            };
+            found.push(warning("no-key", message, advice));
         }
         Plan::Nothing { .. } | Plan::CreateKey { .. } => {}
     }

@@ -206,9 +206,10 @@ fn clock(report: &mut Report, view: &View) {
 }
 
 fn protecting(report: &mut Report, view: &View) {
-    match &view.protecting {
-        Ok(key) => report.ok("key", format!("{} protects", key_argument::short(*key))),
-        Err(refusal) => report.error("key", dkm::Error::from(refusal.clone()).into()),
+    match (&view.protecting, view.why_not_protecting()) {
+        (_, Some(error)) => report.error("key", Failure::from(error).during("nothing can be protected")),
+        (Ok(key), None) => report.ok("key", format!("{} protects", key_argument::short(*key))),
+        (Err(_), None) => {}
     }
 }
 
@@ -242,7 +243,7 @@ fn rollover(report: &mut Report, view: &View) {
 
 fn root_keys(report: &mut Report, view: &View) {
     for (key, fault) in &view.key_faults {
-        let failure = Failure::new(ErrorKind::Corrupt, format!("key {key} can't be opened: {fault}"));
+        let failure = Failure::new(fault.kind(), format!("key {key} can't be opened: {fault}"));
         let advice = "put the root key back from its backup (DKM_ROOT_KEYS names its folder), or restore the key from \
                       an archive: dkm archive restore";
         report.error("root-key", failure.help(advice));

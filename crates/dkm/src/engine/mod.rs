@@ -36,7 +36,7 @@ use crate::clock::Clock;
 use crate::journal::{Event, EventKind, Journal};
 use crate::reading::Unread;
 use crate::repository::Repository;
-use crate::root_key::RootKeyProvider;
+use crate::root_key::{RootKeyError, RootKeyProvider};
 use crate::secret::Vault;
 use crate::view::{ReplicaReport, View};
 use crate::{Error, Escrow, Result};
@@ -82,7 +82,7 @@ pub(super) struct State {
     replicas: Vec<ReplicaReport>,
     unread: Vec<Unread>,
     /// Why keys could not be opened.
-    faults: BTreeMap<KeyId, String>,
+    faults: BTreeMap<KeyId, RootKeyError>,
     /// Keys that are to be destroyed and were used here, and why that was not noted.
     unnoted: BTreeMap<KeyId, String>,
     /// Why this client's last attempt to make a key failed.

@@ -139,7 +139,7 @@ impl Engine {
                     });
                 }
                 if let (Some(fault), Record::Key(key)) = (&record.fault, &record.observed.record) {
-                    state.faults.insert(key.id, fault.to_string());
+                    state.faults.insert(key.id, fault.clone());
                 }
             }
             let present = read.group.records.iter().map(|record| record.observed.clone()).collect();
