@@ -197,8 +197,14 @@ impl Policy {
     /// reach, can then still protect with it.
     #[must_use]
     pub fn destroy_after_ms(&self) -> u64 {
-        self.destroy_grace_ms
-            .saturating_add(self.offline_grace_ms)
+        self.destroy_grace_ms.saturating_add(self.cooling_off_min_ms())
+    }
+
+    /// The shortest cooling-off time in which a use can call a destruction off: a client learns within grace or refresh
+    /// that the key is to be destroyed, and its note of the use takes the replication bound to whoever destroys.
+    #[must_use]
+    pub fn cooling_off_min_ms(&self) -> u64 {
+        self.offline_grace_ms
             .saturating_add(self.refresh_interval_max_ms())
             .saturating_add(self.replication_bound_ms)
             .saturating_add(self.clock_skew_ms.saturating_mul(2))
@@ -273,6 +279,13 @@ impl Policy {
                 "at least {grace_min} ms = refresh_interval × (1 + jitter) + io_deadline, or a client would be out of reach between two refreshes"
             );
             return Err(field("offline_grace", self.offline_grace_ms, why));
+        }
+        let cooling_min = self.cooling_off_min_ms();
+        if self.cooling_off_ms < cooling_min {
+            let why = format!(
+                "at least {cooling_min} ms = offline_grace + refresh_interval × (1 + jitter) + replication_bound + 2 × clock_skew, or a use could not call a destruction off in time"
+            );
+            return Err(field("cooling_off", self.cooling_off_ms, why));
         }
         if self.min_replicas > 16 {
             return Err(field("min_replicas", self.min_replicas, "0 (automatic) to 16"));
