@@ -42,6 +42,7 @@ mod escrow;
 pub mod journal;
 mod json_lines;
 mod location;
+mod off_thread;
 mod progress;
 mod reading;
 pub mod repository;
