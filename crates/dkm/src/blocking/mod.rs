@@ -14,6 +14,7 @@ use dkm_core::{GroupId, Principal, RepositoryId, Room, SlotName, Timestamp};
 use crate::clock::{Clock, SystemClock};
 use crate::engine::{Engine, Need, Parts};
 use crate::journal::Journal;
+use crate::off_thread::Threads;
 use crate::repository::directory::DirectoryRepository;
 use crate::repository::{GroupAccess, Replica, Repository, RepositoryError};
 use crate::root_key::{FileRootKeys, RootKeyProvider};
@@ -137,6 +138,7 @@ impl Client {
             journal: options.journal,
             escrow: options.escrow,
             vault,
+            threads: Arc::default(),
             identity,
             background: options.background,
         };
@@ -153,6 +155,10 @@ impl Client {
     #[must_use]
     pub fn default_policy(&self) -> Policy {
         self.parts.repository.default_policy()
+    }
+
+    pub(crate) const fn threads(&self) -> &Arc<Threads> {
+        &self.parts.threads
     }
 
     /// Where the root keys are.
