@@ -1,13 +1,15 @@
 //! A whole domain: from options to a client's environment.
 
+use std::env;
 use std::fs;
+use std::io::{self, Write as _};
 use std::net::Ipv4Addr;
 use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use serde_json::json;
 
 use crate::accounts::{Account, random_password, shown};
@@ -15,6 +17,9 @@ use crate::address::Address;
 use crate::controller::Controller;
 use crate::process::Guard;
 use crate::{admin, availability, files, template};
+
+/// In the environment, makes tests that need a domain fail instead of skipping.
+const REQUIRED: &str = "DKM_TESTBED";
 
 /// What a domain is to be like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,9 +73,25 @@ impl Domain {
     /// Whether domains can be run here.
     ///
     /// # Errors
-    /// Everything that is missing. A test should print it and say that it was skipped.
+    /// Everything that is missing.
     pub fn available() -> Result<(), String> {
         availability::check()
+    }
+
+    /// As [`Domain::start`]. Where no domain can be run there is none, and standard error says that nothing was tested,
+    /// past the test harness, which keeps what passing tests print to itself.
+    ///
+    /// # Errors
+    /// As [`Domain::start`]; also what is missing, if `DKM_TESTBED=required` is in the environment.
+    pub fn start_or_skip(options: &Options) -> Result<Option<Self>> {
+        if let Err(missing) = Self::available() {
+            if env::var_os(REQUIRED).is_some_and(|value| value == "required") {
+                bail!("{REQUIRED} is required: {missing}");
+            }
+            writeln!(io::stderr(), "SKIPPED, NOTHING WAS TESTED: no domain can be run here: {missing}")?;
+            return Ok(None);
+        }
+        Self::start(options).map(Some)
     }
 
     /// Starts a domain with one controller, and waits until LDAP and Kerberos work.
