@@ -25,7 +25,10 @@ mod availability;
 mod controller;
 mod domain;
 mod files;
+mod network;
 mod process;
+mod second;
+mod start;
 mod template;
 
 pub use accounts::{Account, Group};
