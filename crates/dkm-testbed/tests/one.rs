@@ -1,6 +1,7 @@
 //! A domain with one controller.
 
 #![forbid(unsafe_code)]
+#![cfg(target_os = "linux")]
 
 mod common;
 

@@ -1,6 +1,7 @@
 //! A domain with two controllers.
 
 #![forbid(unsafe_code)]
+#![cfg(target_os = "linux")]
 
 mod common;
 
