@@ -6,7 +6,9 @@ use crate::accounts;
 use crate::ldap::{ALREADY_EXISTS, Connection, INSUFFICIENT_ACCESS, Search};
 use crate::replica::RECOVERY;
 use crate::repository::AdRepository;
-use crate::security::{AccessMask, Ace, AclSlot, Domain, Entry, OwnerRule, Sid, Template, Trustees, sid, template};
+use crate::security::{
+    AccessMask, Ace, AclSlot, Domain, Entry, OwnerRule, Sid, Template, Trustees, sid, template,
+};
 
 /// An object that is to be made.
 #[derive(Debug, Clone)]
@@ -96,7 +98,10 @@ pub fn plan(repository: &AdRepository, makers: &[String]) -> Result<InitPlan, Re
     let dn = url.container_dn();
     let text = |values: Vec<crate::ldap::Values<'static>>| {
         let text = |value: Vec<u8>| String::from_utf8_lossy(&value).into_owned();
-        values.into_iter().map(|(name, list)| (name.to_owned(), list.into_iter().map(text).collect())).collect()
+        values
+            .into_iter()
+            .map(|(name, list)| (name.to_owned(), list.into_iter().map(text).collect()))
+            .collect()
     };
     let tail: String = {
         let mut short = [0u8; 4];
@@ -136,7 +141,9 @@ impl InitPlan {
             let mut values: Vec<crate::ldap::Values<'_>> = object
                 .attributes
                 .iter()
-                .map(|(name, list)| (name.as_str(), list.iter().map(|value| value.clone().into_bytes()).collect()))
+                .map(|(name, list)| {
+                    (name.as_str(), list.iter().map(|value| value.clone().into_bytes()).collect())
+                })
                 .collect();
             values.push(("nTSecurityDescriptor", vec![object.descriptor.clone()]));
             match self.connection.add(&object.dn, values) {

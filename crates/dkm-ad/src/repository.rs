@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dkm::repository::{Replica, Repository, RepositoryError};
+use dkm_core::policy::Policy;
 use dkm_core::{GroupId, ReplicaId, RepositoryId, Room, Timestamp};
 
 use crate::ldap::{Connection, Found, Identity, LdapError, NO_SUCH_OBJECT, Search};
-use crate::replica::AdReplica;
 use crate::name;
+use crate::replica::AdReplica;
 use crate::security::{Domain, Sid};
 use crate::url::{AdUrl, Controller};
 
@@ -67,9 +68,8 @@ impl AdRepository {
         } else {
             url.controllers.clone()
         };
-        let identity = identity.unwrap_or_else(|| {
-            url.principal.clone().map_or(Identity::Environment, Identity::Principal)
-        });
+        let identity = identity
+            .unwrap_or_else(|| url.principal.clone().map_or(Identity::Environment, Identity::Principal));
         let remembered = controllers.iter().map(|_| Mutex::default()).collect();
         Ok(Self(Arc::new(Shared { url, controllers, identity, limits, remembered })))
     }
@@ -93,6 +93,10 @@ impl AdRepository {
 impl Repository for AdRepository {
     fn url(&self) -> String {
         self.0.url.to_string()
+    }
+
+    fn default_policy(&self) -> Policy {
+        Policy::for_active_directory()
     }
 
     fn replicas(&self) -> usize {
@@ -171,11 +175,16 @@ impl Shared {
             location: self.url.to_string(),
             why: format!("it has no replica {number}"),
         })?;
-        let unavailable =
-            |why: String| RepositoryError::Unavailable { location: self.place(number), why };
+        let unavailable = |why: String| RepositoryError::Unavailable { location: self.place(number), why };
         let addresses = controller.addresses().map_err(unavailable)?;
-        Connection::open(&controller.host, &addresses, &self.identity, self.limits.connect, self.limits.request)
-            .map_err(|error| unavailable(error.to_string()))
+        Connection::open(
+            &controller.host,
+            &addresses,
+            &self.identity,
+            self.limits.connect,
+            self.limits.request,
+        )
+        .map_err(|error| unavailable(error.to_string()))
     }
 
     fn connect(self: &Arc<Self>, number: usize) -> Result<AdReplica, RepositoryError> {

@@ -16,7 +16,7 @@ pub use error::LdapError;
 pub(crate) use error::{ALREADY_EXISTS, INSUFFICIENT_ACCESS, NO_SUCH_OBJECT};
 pub(crate) use found::Found;
 pub use kerberos::Identity;
-pub(crate) use search::{Scope, sd_flags_dacl, Search, all_of, any_of, equal, greater_or_equal, present};
+pub(crate) use search::{Scope, Search, all_of, any_of, equal, greater_or_equal, present, sd_flags_dacl};
 
 use rasn_ldap::{
     AddRequest, Attribute, AuthenticationChoice, BindRequest, ChangeOperation, Control, DelRequest,

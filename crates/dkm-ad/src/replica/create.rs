@@ -52,11 +52,8 @@ impl AdReplica {
             }
             Some(name) => trustees.readers = self.account(name)?.sid,
             None => {
-                let mut members = access
-                    .readers
-                    .iter()
-                    .map(|name| self.account(name))
-                    .collect::<Result<Vec<_>, _>>()?;
+                let mut members =
+                    access.readers.iter().map(|name| self.account(name)).collect::<Result<Vec<_>, _>>()?;
                 // Creators are members too: to create is to read.
                 members.extend(creators);
                 trustees.readers = self.make_readers(group, &mut trustees, &members)?;
@@ -122,8 +119,12 @@ impl AdReplica {
         let dn = format!("CN=readers-{group},{}", self.shared.url.container_dn());
         let account = self.greeting.account;
         // Its own SID stands in its descriptor, and it has none before it is made.
-        let mut values = accounts::new_group(&format!("dkm-readers-{group}"), &format!("dkm readers of {group}"));
-        values.push(("nTSecurityDescriptor", vec![encoded(&provisional(&trustees.readers_group(account), account))?]));
+        let mut values =
+            accounts::new_group(&format!("dkm-readers-{group}"), &format!("dkm readers of {group}"));
+        values.push((
+            "nTSecurityDescriptor",
+            vec![encoded(&provisional(&trustees.readers_group(account), account))?],
+        ));
         let mut dns: Vec<Vec<u8>> = members.iter().map(|member| member.dn.clone().into_bytes()).collect();
         dns.sort();
         dns.dedup();
@@ -131,9 +132,14 @@ impl AdReplica {
             values.push(("member", dns));
         }
         self.connection.add(&dn, values).map_err(self.error(&what))?;
-        let found = self.connection.find(&Search::base(dn.as_str(), vec!["objectSid"])).map_err(self.error(&what))?;
-        let sid = found.as_ref().and_then(|found| found.bytes("objectSid")).and_then(|bytes| Sid::parse(bytes).ok());
-        let sid = sid.ok_or_else(|| self.shared.odd(self.number, "a new group has no SID that this account sees"))?;
+        let found =
+            self.connection.find(&Search::base(dn.as_str(), vec!["objectSid"])).map_err(self.error(&what))?;
+        let sid = found
+            .as_ref()
+            .and_then(|found| found.bytes("objectSid"))
+            .and_then(|bytes| Sid::parse(bytes).ok());
+        let sid =
+            sid.ok_or_else(|| self.shared.odd(self.number, "a new group has no SID that this account sees"))?;
         trustees.readers = sid;
         self.settle(&dn, &trustees.readers_group(account), &what)?;
         Ok(sid)
@@ -142,9 +148,7 @@ impl AdReplica {
     /// Takes away what the maker was given to make an object with.
     fn settle(&mut self, dn: &str, template: &Template, what: &str) -> Result<(), RepositoryError> {
         let change = Change::Replace(("nTSecurityDescriptor", vec![encoded(template)?]));
-        self.connection
-            .modify(dn, vec![change], vec![crate::ldap::sd_flags_dacl()])
-            .map_err(self.error(what))
+        self.connection.modify(dn, vec![change], vec![crate::ldap::sd_flags_dacl()]).map_err(self.error(what))
     }
 
     fn make_container(

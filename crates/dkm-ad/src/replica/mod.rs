@@ -13,11 +13,13 @@ use dkm_core::member::Rights;
 use dkm_core::record::RECORD_LEN_MAX;
 use dkm_core::{GroupId, KeyId, Principal, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
 
-pub(crate) use self::create::RECOVERY;
 pub use self::create::READERS_GROUP;
+pub(crate) use self::create::RECOVERY;
 use self::records::{BYTES, Batch, CONTENT, KEY, Listed, about, unreadable};
 use self::rooms::{CONTACT, Rooms};
-use crate::ldap::{ALREADY_EXISTS, Connection, Found, LdapError, NO_SUCH_OBJECT, Scope, Search, all_of, equal};
+use crate::ldap::{
+    ALREADY_EXISTS, Connection, Found, LdapError, NO_SUCH_OBJECT, Scope, Search, all_of, equal,
+};
 use crate::name;
 use crate::repository::{Greeting, Shared, root};
 use crate::security::{Domain, Sid};
@@ -344,23 +346,26 @@ impl Replica for AdReplica {
         let Some(trustees) = &rooms.trustees else {
             return Ok(vec![AccessLine {
                 who: format!("group {group}"),
-                may: "nobody can tell: who has access is not written down as this program knows it".to_owned(),
+                may: "nobody can tell: who has access is not written down as this program knows it"
+                    .to_owned(),
                 alarming: true,
             }]);
         };
-        let line = |sid: &Sid, may: &str| AccessLine {
-            who: sid.to_string(),
-            may: may.to_owned(),
-            alarming: false,
-        };
+        let line =
+            |sid: &Sid, may: &str| AccessLine { who: sid.to_string(), may: may.to_owned(), alarming: false };
         let mut lines = vec![
             line(&trustees.readers, "members of this group read keys"),
             line(&trustees.recovery, "members of this group may rewrite access; it should be empty"),
         ];
         lines.extend(trustees.creators.iter().map(|sid| line(sid, "adds keys")));
-        lines.extend(trustees.owners.iter().map(|sid| line(sid, "adds control records, erases destroyed keys")));
         lines.extend(
-            trustees.administrators.iter().map(|sid| line(sid, "sees rooms and control records, reads no key")),
+            trustees.owners.iter().map(|sid| line(sid, "adds control records, erases destroyed keys")),
+        );
+        lines.extend(
+            trustees
+                .administrators
+                .iter()
+                .map(|sid| line(sid, "sees rooms and control records, reads no key")),
         );
         lines.extend(rooms.deviations.iter().map(|(room, deviation)| AccessLine {
             who: format!("room {room}"),

@@ -58,8 +58,10 @@ pub(super) fn stored(found: &Found, room: Room, trustees: Option<&Trustees>) -> 
         .ok_or("its descriptor may not be read")
         .and_then(|bytes| SecurityDescriptor::parse(bytes).map_err(|_| "its descriptor is damaged"))?;
     let owner = descriptor.owner.ok_or("nobody owns it")?;
-    let created =
-        found.text("whenCreated").and_then(name::timestamp).ok_or("the directory does not say when it was made")?;
+    let created = found
+        .text("whenCreated")
+        .and_then(name::timestamp)
+        .ok_or("the directory does not say when it was made")?;
     let bytes = found.bytes(BYTES).ok_or("its bytes may not be read, or it has none")?;
     let template_ok = trustees.is_some_and(|trustees| {
         let template = match room {
@@ -114,8 +116,10 @@ impl Rooms {
     pub(super) fn contents(&self, room: Room, since: u64) -> crate::ldap::Search {
         let mut search = self.search(room);
         if since > 0 {
-            search.filter =
-                all_of(vec![equal("objectClass", CONTACT), greater_or_equal("uSNChanged", since.to_string())]);
+            search.filter = all_of(vec![
+                equal("objectClass", CONTACT),
+                greater_or_equal("uSNChanged", since.to_string()),
+            ]);
         }
         search.attributes.extend(CONTENT);
         search

@@ -74,11 +74,12 @@ impl Rooms {
         group: GroupId,
     ) -> Result<Self, RepositoryError> {
         let what = format!("group {group}");
-        let found =
-            connection.search(&search(shared, group)).map_err(|error| match shared.error(number, &what, &error) {
+        let found = connection.search(&search(shared, group)).map_err(|error| {
+            match shared.error(number, &what, &error) {
                 RepositoryError::NotFound { .. } => shared.unseen(number, group),
                 error => error,
-            })?;
+            }
+        })?;
         let one = |room: Room| {
             let mark = mark(group, room);
             let mut those = found.iter().filter(|found| found.text("displayName") == Some(&mark));

@@ -8,7 +8,8 @@
 //! protects with the key.
 
 use super::{
-    AccessMask, AceFlags, AceKind, Acl, AclSlot, Control, Domain, Entry, SecurityDescriptor, Sid, guid, sid,
+    AccessMask, Ace, AceFlags, AceKind, Acl, AclSlot, Control, Domain, Entry, SecurityDescriptor, Sid, guid,
+    sid,
 };
 
 /// `RPRC`: read a record and its descriptor.
@@ -32,7 +33,7 @@ pub struct Trustees {
     pub owners: Vec<Sid>,
     /// The empty group that could rewrite a DACL if all else fails.
     pub recovery: Sid,
-    /// Who may delete a key's object, for `destroy`, without reading it. Empty: nobody but the system.
+    /// Who may delete keys' objects, for `destroy`, without reading them. Empty: nobody but the system.
     pub erasers: Vec<Sid>,
     /// Who makes and audits groups, usually Domain Admins: sees every room and container, reads no key.
     pub administrators: Vec<Sid>,
@@ -146,7 +147,14 @@ impl Trustees {
     /// The room `keys`: readers read, creators add.
     #[must_use]
     pub fn keys(&self, owner: Sid) -> Template {
-        self.record_room(owner, &self.creators)
+        let mut template = self.record_room(owner, &self.creators);
+        if let AclSlot::Present(dacl) = &mut template.descriptor.dacl {
+            // On the room, not on each record: whoever made a record can't keep it from being erased.
+            let erase =
+                |who: &Sid| Ace::Entry(Entry::allow(AccessMask::DELETE_CHILD, *who).on(guid::CLASS_CONTACT));
+            dacl.entries.extend(self.erasers.iter().map(erase));
+        }
+        template
     }
 
     /// The room `control`: readers read, owners add.
@@ -167,8 +175,6 @@ impl Trustees {
     #[must_use]
     pub fn key_record(&self, creator: Sid) -> Template {
         let mut entries = self.record();
-        let erase = AccessMask::DELETE | AccessMask::READ_CONTROL;
-        entries.extend(self.erasers.iter().map(|who| Entry::allow(erase, *who)));
         entries.push(self.recover());
         Template::new(creator, &self.domain, entries)
     }
@@ -253,10 +259,8 @@ mod tests {
             "O:#1300G:DAD:PAI(A;;GA;;;SY)(A;;RPRC;;;#1100)(A;;RC;;;OW)(A;;RPRC;;;#1300)(A;;RPRC;;;DA)(A;;RCWD;;;#1400)"
         );
         trustees.erasers = trustees.owners.clone();
-        assert_eq!(
-            text(&trustees.key_record(creator)),
-            "O:#1200G:DAD:PAI(A;;GA;;;SY)(A;;RPRC;;;#1100)(A;;RC;;;OW)(A;;SDRC;;;#1300)(A;;RCWD;;;#1400)"
-        );
+        let room = text(&trustees.keys(creator));
+        assert!(room.ends_with("(OA;;DC;5cb41ed0-0e4c-11d0-a286-00aa003049e2;;#1300)"), "{room}");
     }
 
     #[test]

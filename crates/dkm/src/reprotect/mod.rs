@@ -9,7 +9,7 @@
 
 mod context;
 mod file;
-mod lines;
+pub(crate) mod lines;
 mod pipe;
 mod replace;
 mod summary;
@@ -101,7 +101,7 @@ pub fn json_lines(
 }
 
 /// What re-protecting needs of a group.
-trait Renewer: Sync {
+pub(crate) trait Renewer: Sync {
     fn id(&self) -> GroupId;
 
     /// Whether a blob has another key or suite than those that protect now.

@@ -10,6 +10,8 @@ mod destruction;
 mod faults;
 mod lifecycle;
 mod panics;
+mod policy;
 mod rollover;
 mod unknown;
+mod waiting;
 mod world;
