@@ -11,6 +11,7 @@ mod accounts;
 mod archive;
 mod blob;
 mod context;
+mod descriptor;
 mod json;
 mod location;
 mod mutate;
@@ -42,6 +43,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("names", names::parse),
     ("record", record::decode),
     ("root_key", root_key::line),
+    ("security_descriptor", descriptor::parse),
 ];
 
 /// Runs the target of this name.

@@ -3,6 +3,7 @@
 // A developer's tool: it stops at the first fault.
 #![allow(clippy::unwrap_used)]
 
+mod directory;
 mod library;
 
 use std::fs;
@@ -38,6 +39,7 @@ fn main() {
     records();
     names();
     library::all();
+    directory::all();
 }
 
 fn archives() {
