@@ -77,6 +77,7 @@ impl Engine {
             predecessor,
             attempt,
             material: Material::None,
+            guid: None,
         };
         let (id, slot) = (key.id, key.slot());
         self.record(EventKind::KeyCreated, Some(id), None, |event| event.detail = Some(cause.to_owned()))?;
