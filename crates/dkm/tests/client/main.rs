@@ -12,4 +12,5 @@ mod lifecycle;
 mod panics;
 mod rollover;
 mod unknown;
+mod windows;
 mod world;
