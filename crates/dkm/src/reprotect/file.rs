@@ -81,7 +81,7 @@ pub(super) fn renew(
         Err(error) => return Outcome::Failed(Error::io("can't read", path, error)),
     };
     let len = original.metadata.len();
-    match judge(group, &beginning) {
+    match group.judge(&beginning) {
         Verdict::Leave(outcome) => {
             read(len);
             return outcome;
@@ -109,7 +109,7 @@ pub(super) fn renew(
             warnings.extend(original.warning());
             Outcome::Renewed(warnings)
         }
-        Ok(Some(Placed::Changed)) => match open(path).map(|(_, beginning)| judge(group, &beginning)) {
+        Ok(Some(Placed::Changed)) => match open(path).map(|(_, beginning)| group.judge(&beginning)) {
             // Another run was faster.
             Ok(Verdict::Leave(Outcome::Current)) => Outcome::Current,
             _ => Outcome::Failed(changed_meanwhile()),
