@@ -22,6 +22,7 @@ mod terminal;
 mod timeline;
 mod warning;
 mod when;
+mod windows_blob;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
