@@ -644,6 +644,8 @@ def valid_policy(body: dict[str, Any]) -> None:
     valid(p["lead_window_ms"] >= max(1, 20 * p["replication_bound_ms"]), "lead_window")
     valid(p["rotation_period_ms"] >= rotation_min, "rotation_period")
     valid(p["offline_grace_ms"] >= refresh_max + p["io_deadline_ms"], "offline_grace")
+    cooling_min = p["offline_grace_ms"] + refresh_max + p["replication_bound_ms"] + skews
+    valid(p["cooling_off_ms"] >= cooling_min, "cooling_off")
     valid(p["min_replicas"] <= 16, "min_replicas")
     valid(p["suite"] in (1, 2, 3), "suite")
     valid(p["chunk_size"] in CHUNK_SIZES, "chunk_size")

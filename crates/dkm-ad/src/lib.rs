@@ -3,4 +3,18 @@
 
 #![forbid(unsafe_code)]
 
+mod accounts;
+mod discovery;
+pub mod init;
+mod ldap;
+mod name;
+mod replica;
+mod repository;
+mod roles;
 pub mod security;
+mod url;
+
+pub use ldap::{Identity, LdapError};
+pub use replica::READERS_GROUP;
+pub use repository::{AdRepository, Limits};
+pub use url::{AdUrl, Controller, DEFAULT_CONTAINER, ParseAdUrlError};

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use dkm_core::Plaintext;
+use dkm_core::blob::BlobError;
+use dkm_core::member::UnprotectRefusal;
 
 use crate::failure::{Failure, Result};
 use crate::progress::Progress;
@@ -94,6 +96,26 @@ impl Input {
         let mut out = Plaintext::zeroed(filled);
         out.copy_from_slice(&buffer[..filled]);
         Ok(out)
+    }
+
+    /// The failure that an error means which came while this was read as a blob: what is wrong with the file names it.
+    pub(crate) fn fault(&self, error: dkm::Error) -> Failure {
+        let about_the_blob = match &error {
+            dkm::Error::Blob(fault) => !matches!(fault, BlobError::Io(_)),
+            dkm::Error::Unprotect(refusal) => matches!(
+                refusal,
+                UnprotectRefusal::UnknownKey { .. }
+                    | UnprotectRefusal::Destroyed { .. }
+                    | UnprotectRefusal::NotVerified { .. }
+                    | UnprotectRefusal::Compromised { .. }
+            ),
+            dkm::Error::SuiteForbidden { .. } | dkm::Error::Archive(_) => true,
+            _ => false,
+        };
+        self.failure().unwrap_or_else(|| {
+            let failure = Failure::from(error);
+            if about_the_blob { failure.during(self.name.display()) } else { failure }
+        })
     }
 
     /// What reading failed with: more exact than what the library makes of it.

@@ -20,6 +20,7 @@ mod shape;
 mod shell;
 mod terminal;
 mod timeline;
+mod waiting;
 mod warning;
 mod when;
 mod windows_blob;

@@ -41,6 +41,12 @@ pub(crate) fn of(view: &View) -> Vec<Warning> {
         );
         found.push(warning("clock", message, "set the clock"));
     }
+    for (key, why) in &view.uses_not_noted {
+        let message =
+            format!("key {key} was used and is to be destroyed, which could not be called off: {why}");
+        let advice = "ask the group's owner at once: dkm key resume; otherwise what it protects is lost";
+        found.push(warning("use-not-noted", message, advice));
+    }
     if let Some(fault) = &view.rollover_fault {
         found.push(warning(
             "rollover",
@@ -62,11 +68,12 @@ pub(crate) fn of(view: &View) -> Vec<Warning> {
         }
         Plan::NoKey => {
             let message = "the group has no key that protects".to_owned();
-            found.push(warning(
-                "no-key",
-                message,
-                "dkm key list shows the states; dkm key resume or dkm key roll",
-            ));
+            let advice = if view.key_faults.is_empty() {
+                "dkm key list shows the states; dkm key resume or dkm key roll"
+            } else {
+                "keys can't be opened; dkm doctor tells which, and why"
+            };
+            found.push(warning("no-key", message, advice));
         }
         Plan::Nothing { .. } | Plan::CreateKey { .. } => {}
     }

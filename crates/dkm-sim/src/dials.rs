@@ -153,7 +153,7 @@ fn draw_policy(rng: &mut Rng, replicas: usize) -> Policy {
     policy.overdue_refuse_after_ms =
         rng.chance(200).then(|| rng.range(policy.rotation_period_ms / 4, policy.rotation_period_ms * 2));
     policy.destroy_grace_ms = rng.below(5_000);
-    policy.cooling_off_ms = rng.range(policy.refresh_interval_ms, policy.refresh_interval_ms * 6);
+    policy.cooling_off_ms = policy.cooling_off_min_ms() * rng.range(10, 20) / 10;
     policy
 }
 

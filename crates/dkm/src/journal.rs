@@ -34,6 +34,8 @@ pub enum EventKind {
     KeySuspended,
     /// A key's suspensions are cancelled.
     KeyResumed,
+    /// A key that waited for its activation is archived instead.
+    KeyDeactivated,
     /// A key is known to others.
     KeyCompromised,
     /// The cooling-off time before a key's destruction begins.
@@ -42,6 +44,8 @@ pub enum EventKind {
     KeyDestroyed,
     /// Somebody needed a key in its cooling-off time: its destruction is off.
     DestructionAborted,
+    /// Somebody needed a key in its cooling-off time, and its destruction could not be called off.
+    UseNotNoted,
     /// A blob of a compromised key is opened all the same.
     OverrideUsed,
     /// Every key of a group is released into an archive.
@@ -65,10 +69,12 @@ impl EventKind {
             Self::KeyImported => "key-imported",
             Self::KeySuspended => "key-suspended",
             Self::KeyResumed => "key-resumed",
+            Self::KeyDeactivated => "key-deactivated",
             Self::KeyCompromised => "key-compromised",
             Self::KeyCoolingOff => "key-cooling-off",
             Self::KeyDestroyed => "key-destroyed",
             Self::DestructionAborted => "destruction-aborted",
+            Self::UseNotNoted => "use-not-noted",
             Self::OverrideUsed => "override-used",
             Self::ArchiveExported => "archive-exported",
             Self::ArchiveRestored => "archive-restored",

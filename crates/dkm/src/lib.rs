@@ -40,6 +40,9 @@ pub mod clock;
 mod engine;
 mod error;
 mod escrow;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod journal;
 mod json_lines;
 mod location;
@@ -62,7 +65,7 @@ pub use client::{Client, Group};
 pub use dkm_core as core;
 pub use dkm_core::policy::Policy;
 pub use dkm_core::{Context, Digest, GroupId, KeyGuid, KeyId, Plaintext, Suite, Timestamp};
-pub use engine::{Destruction, NewKey, Reprotected, Streamed, WindowsImport};
+pub use engine::{Compromised, Destruction, NewKey, Reprotected, Rolled, Streamed, WindowsImport};
 pub use error::{Error, ErrorKind, Result};
 pub use escrow::{Escrow, FolderEscrow};
 pub use json_lines::{JsonPointer, LINE_LEN_MAX, ParsePointerError};

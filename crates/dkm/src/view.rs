@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use dkm_core::member::{Alarm, ProtectRefusal, Rights};
 use dkm_core::plan::Plan;
 use dkm_core::policy::Policy;
-use dkm_core::ring::Ring;
+use dkm_core::ring::{Distrust, Ring, RingKey};
 use dkm_core::{KeyId, ReplicaId, Timestamp};
 
+use crate::Error;
 use crate::repository::{AccessLine, RepositoryError};
+use crate::root_key::RootKeyError;
 use crate::secret::Protection;
 
 /// A group as this process sees it.
@@ -36,13 +38,50 @@ pub struct View {
     /// What this client does next about the ring.
     pub plan: Plan,
     /// Keys whose material could not be opened, and why.
-    pub key_faults: BTreeMap<KeyId, String>,
+    pub key_faults: BTreeMap<KeyId, RootKeyError>,
+    /// Keys in their cooling-off time that were used by this client without its being able to call their destruction
+    /// off, and why: an owner must resume them, or what was used is lost.
+    pub uses_not_noted: BTreeMap<KeyId, String>,
     /// Why this client's last attempt to make a key failed.
     pub rollover_fault: Option<String>,
     /// How keys lie in memory.
     pub memory: Protection,
     /// Who has access, in the repository's words.
     pub access: Vec<AccessLine>,
+}
+
+impl View {
+    /// Why this account can't protect, as [`crate::blocking::Group::protect`] would say it; none if it can.
+    #[must_use]
+    pub fn why_not_protecting(&self) -> Option<Error> {
+        let refusal = self.protecting.as_ref().err()?;
+        Some(no_key(refusal, &self.ring, &self.key_faults, self.now))
+    }
+}
+
+/// Why there is no key to protect with. Where the key that would protect can't be opened, that is the reason, and what has
+/// to be put right.
+pub(crate) fn no_key(
+    refusal: &ProtectRefusal,
+    ring: &Ring,
+    faults: &BTreeMap<KeyId, RootKeyError>,
+    now: Timestamp,
+) -> Error {
+    if *refusal == ProtectRefusal::NoKey {
+        let is_meant = |key: &&RingKey| {
+            matches!(key.distrust, None | Some(Distrust::NotVerified)) && key.activation() <= now
+        };
+        let newest = ring.keys.iter().rev().find(is_meant);
+        let stopped = |key: &RingKey| {
+            let status = &key.status;
+            !status.suspensions.is_empty()
+                || [status.deactivated, status.compromised, status.destroyed].iter().any(Option::is_some)
+        };
+        if let Some(fault) = newest.filter(|key| !stopped(key)).and_then(|key| faults.get(&key.id())) {
+            return fault.clone().into();
+        }
+    }
+    refusal.clone().into()
 }
 
 /// What became of the last reading of one replica.

@@ -161,7 +161,7 @@ fn policies() -> Vec<(&'static str, Record)> {
         rotation_period_ms: 105,
         offline_grace_ms: 102,
         destroy_grace_ms: 0,
-        cooling_off_ms: 0,
+        cooling_off_ms: 203,
         chunk_size: 4096,
         suite: 2,
         ..default.clone()

@@ -151,6 +151,7 @@ fn examine_group(report: &mut Report, group: &Group) {
     protecting(report, &view);
     rollover(report, &view);
     root_keys(report, &view);
+    destructions(report, &view);
     records(report, &view);
     access(report, &view);
     policy(report, &view);
@@ -205,9 +206,10 @@ fn clock(report: &mut Report, view: &View) {
 }
 
 fn protecting(report: &mut Report, view: &View) {
-    match &view.protecting {
-        Ok(key) => report.ok("key", format!("{} protects", key_argument::short(*key))),
-        Err(refusal) => report.error("key", dkm::Error::from(refusal.clone()).into()),
+    match (&view.protecting, view.why_not_protecting()) {
+        (_, Some(error)) => report.error("key", Failure::from(error).during("nothing can be protected")),
+        (Ok(key), None) => report.ok("key", format!("{} protects", key_argument::short(*key))),
+        (Err(_), None) => {}
     }
 }
 
@@ -241,7 +243,7 @@ fn rollover(report: &mut Report, view: &View) {
 
 fn root_keys(report: &mut Report, view: &View) {
     for (key, fault) in &view.key_faults {
-        let failure = Failure::new(ErrorKind::Corrupt, format!("key {key} can't be opened: {fault}"));
+        let failure = Failure::new(fault.kind(), format!("key {key} can't be opened: {fault}"));
         let advice = "put the root key back from its backup (DKM_ROOT_KEYS names its folder), or restore the key from \
                       an archive: dkm archive restore";
         report.error("root-key", failure.help(advice));
@@ -251,6 +253,38 @@ fn root_keys(report: &mut Report, view: &View) {
     }
     let opened = view.ring.keys.iter().filter(|key| key.verified).count();
     report.ok("root-key", format!("{opened} of {} keys open", view.ring.keys.len()));
+}
+
+/// Keys that are to be destroyed: in time for whoever needs one.
+fn destructions(report: &mut Report, view: &View) {
+    for key in view.ring.keys.iter().filter(|key| key.status.destroyed.is_none()) {
+        let Some(since) = key.status.cooling_off_since else { continue };
+        let until = crate::when::relative(since.plus(view.policy.cooling_off_ms), view.now);
+        let key = key_argument::short(key.id());
+        if view.rights.create {
+            let message =
+                format!("{key} is to be destroyed {until}; opening anything that it protects calls it off");
+            report.warning(
+                "destruction",
+                message,
+                "dkm key usage and dkm reprotect find and renew what it protects",
+            );
+        } else {
+            let message = format!(
+                "{key} is to be destroyed {until}; this account may not add keys, so its use would not call it off"
+            );
+            report.warning(
+                "destruction",
+                message,
+                "whoever needs the key has to ask the group's owner: dkm key resume",
+            );
+        }
+    }
+    for (key, why) in &view.uses_not_noted {
+        let message = format!("{key} was used and is to be destroyed, which could not be called off: {why}");
+        let failure = Failure::new(ErrorKind::Denied, message);
+        report.error("destruction", failure.help("ask the group's owner at once: dkm key resume"));
+    }
 }
 
 fn records(report: &mut Report, view: &View) {

@@ -36,13 +36,13 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     if begins_like_windows_blob(&head) {
         return inspect_windows(&head, &mut input, shell);
     }
-    let header = Header::parse(&head).map_err(dkm::Error::from)?;
+    let header = Header::parse(&head).map_err(|error| input.fault(error.into()))?;
     let blob_len = match input.len() {
         Some(len) => len,
         None => count_rest(&mut input, head.len())?,
     };
-    let layout = Layout::of_blob(blob_len, header.chunk_len()).map_err(dkm::Error::from)?;
-    let prefix = head.first_chunk().ok_or_else(|| Failure::from(dkm::Error::from(BlobError::Truncated)))?;
+    let layout = Layout::of_blob(blob_len, header.chunk_len()).map_err(|error| input.fault(error.into()))?;
+    let prefix = head.first_chunk().ok_or_else(|| input.fault(BlobError::Truncated.into()))?;
     let id = blob_id(prefix);
     let value = json!({
         "kind": "blob",
@@ -111,7 +111,7 @@ pub(super) fn inspect_sealed(head: &[u8], input: &mut Input, shell: &Shell) -> R
         Vec::new()
     } else {
         let sealing = archive::inspect(head.chain(&mut *input));
-        sealing.map_err(|error| input.failure().unwrap_or_else(|| error.into()))?.recipients
+        sealing.map_err(|error| input.fault(error))?.recipients
     };
     let value = json!({"kind": "archive", "sealed_with": "age", "recipients": recipients});
     shell.terminal.result(&value, || {

@@ -1,17 +1,24 @@
 //! `dkm key compromise`
 
 use clap::Args;
+use dkm_core::KeyId;
 use serde_json::json;
 
 use crate::failure::Result;
 use crate::key_argument;
 use crate::shape::{GroupShape, NewKeyShape};
 use crate::shell::Shell;
+use crate::waiting;
+
+/// What to do about keys that were left to wait.
+const WAITING: &str = "if those who know the compromised key could read it too: dkm key compromise KEY-ID";
 
 /// Say that others may know a key
 ///
-/// If it protects, a new key takes over at once. What it protects may have been read, and may be forged from now on: it
-/// opens only with --allow-compromised, which is recorded. This can't be taken back.
+/// If it protects, a new key takes over at once, and keys that wait for their activation are marked as well: whoever
+/// could read this key could read those, which would take over later. What a compromised key protects may have been
+/// read, and may be forged from now on: it opens only with --allow-compromised, which is recorded. This can't be taken
+/// back.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Example:\n  dkm key compromise 3f2a9c… --reason 'found in a core dump'")]
 pub(crate) struct Arguments {
@@ -21,25 +28,40 @@ pub(crate) struct Arguments {
     /// Why, for the record and the audit journal
     #[arg(long, value_name = "TEXT")]
     reason: String,
+    /// Leave keys that wait for their activation as they are: nobody has read them
+    #[arg(long)]
+    keep_waiting: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     let group = shell.group()?;
     let id = key_argument::whole(&group.view()?.ring, &arguments.key)?;
-    let new = group.compromise(id, &arguments.reason)?;
+    let done = if arguments.keep_waiting {
+        group.compromise_alone(id, &arguments.reason)?
+    } else {
+        group.compromise(id, &arguments.reason)?
+    };
     shell.warn_about(&group)?;
+    waiting::warn(&shell.terminal, &group.view()?, &done.left, WAITING);
+    let ids = |keys: &[KeyId]| keys.iter().map(ToString::to_string).collect::<Vec<_>>();
     let value = json!({
         "group": GroupShape::of(&group),
         "key": id.to_string(),
         "state": "compromised",
-        "new_key": new.as_ref().map(NewKeyShape::from),
+        "new_key": done.replacement.as_ref().map(NewKeyShape::from),
+        "also_compromised": ids(&done.also),
+        "still_waiting": ids(&done.left),
     });
     shell.terminal.result(&value, || {
-        let next = match &new {
+        let next = match &done.replacement {
             Some(new) => format!("The new key {} protects already.", new.key),
             None => "It did not protect, so no new key was made.".to_owned(),
         };
-        format!("Key {id} is compromised. {next}\n")
+        let mut out = format!("Key {id} is compromised. {next}\n");
+        for key in &done.also {
+            out.push_str(&format!("Key {key} waited to take over, and is compromised as well.\n"));
+        }
+        out
     })?;
     shell.terminal.note(
         "Next: change the secrets that it protected. What you must keep: dkm reprotect --allow-compromised REASON",

@@ -13,8 +13,9 @@ use crate::when;
 /// Destroy an archived key, for ever
 ///
 /// The key must have been archived for longer than any client may lag. The command then suspends it for the policy's
-/// cooling-off time, in which any use calls the destruction off; run it again afterwards to finish. Whatever the key
-/// still protects is lost: look with dkm key usage first.
+/// cooling-off time, in which any use calls the destruction off; run it again afterwards to finish. A use by an account
+/// that may not add keys can only raise an alarm there. Whatever the key still protects is lost: look with dkm key usage
+/// first.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -28,6 +28,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     let Some(key) = view.ring.key(id) else { return show_erased(id, &group, &view, shell) };
     let shape = KeyShape::of(key, &view);
     let fault = view.key_faults.get(&id);
+    let fault = fault.map(ToString::to_string);
     let value = json!({"group": GroupShape::of(&group), "key": shape, "fault": fault});
     shell.terminal.result(&value, || {
         let blank = || "-".to_owned();
@@ -70,7 +71,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
                 shape.cooling_off_until.clone().map(|at| format!("{at}, unless it is used before")),
             ),
             ("reason", shape.reason.clone()),
-            ("fault", fault.cloned()),
+            ("fault", fault.clone()),
         ];
         facts.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
         columns::facts(&facts)

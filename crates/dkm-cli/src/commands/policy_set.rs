@@ -25,6 +25,9 @@ pub(crate) struct Arguments {
     /// Only check and tell
     #[arg(long)]
     dry_run: bool,
+    /// Set it although you could not change it back, or the key that protects would count for nothing
+    #[arg(long)]
+    even_if_it_locks_me_out: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
@@ -32,16 +35,22 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     let before = group.policy()?;
     let mut after = before.clone();
     policy_field::apply(&mut after, &arguments.fields)?;
-    // A mistyped recipient would be noticed by the next archive only, and a private key would be published.
-    if after.archive_recipients != before.archive_recipients && !after.archive_recipients.is_empty() {
-        dkm::archive::parse_recipients(&after.archive_recipients)?;
-    }
     let changes: Vec<_> = FIELDS
         .iter()
         .map(|field| (field, field.show(&before), field.show(&after)))
         .filter(|(_, a, b)| a != b)
         .collect();
-    let version = if arguments.dry_run || changes.is_empty() { None } else { Some(group.set_policy(after)?) };
+    let version = match () {
+        () if changes.is_empty() => None,
+        () if arguments.dry_run => {
+            if !arguments.even_if_it_locks_me_out {
+                group.check_policy(&after)?;
+            }
+            None
+        }
+        () if arguments.even_if_it_locks_me_out => Some(group.set_policy_even_if_locked_out(after)?),
+        () => Some(group.set_policy(after)?),
+    };
     shell.warn_about(&group)?;
     let list: Vec<_> = changes
         .iter()

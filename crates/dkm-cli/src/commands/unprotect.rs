@@ -107,7 +107,7 @@ fn open_by_chunks(
     released: bool,
 ) -> Result<Streamed> {
     group.unprotect_stream(context, &mut *input, &mut *output).map_err(|error| {
-        let failure = output.failure().or_else(|| input.failure()).unwrap_or_else(|| Failure::from(error));
+        let failure = output.failure().unwrap_or_else(|| input.fault(error));
         if released && output.written() > 0 && !failure.silent {
             let message = format!(
                 "{}; discard the {} bytes written before: they are incomplete",
@@ -124,7 +124,7 @@ fn open_by_chunks(
 fn open_whole(group: &Group, context: &Context, input: &mut Input, output: &mut Output) -> Result<Streamed> {
     let first = input.read_up_to(WHOLE_IN_MEMORY_MAX + 1)?;
     if first.len() <= WHOLE_IN_MEMORY_MAX {
-        let plaintext = group.unprotect(context, &first)?;
+        let plaintext = group.unprotect(context, &first).map_err(|error| input.fault(error))?;
         output.write_all(&plaintext).map_err(|error| written(output, &error))?;
         return summary(&first, u64::try_from(plaintext.len()).unwrap_or(u64::MAX));
     }
@@ -136,11 +136,11 @@ fn open_whole(group: &Group, context: &Context, input: &mut Input, output: &mut 
         return Err(input.failure().unwrap_or_else(|| fail(&error)));
     }
     copy.rewind().map_err(|e| fail(&e))?;
-    group.unprotect_stream(context, &mut copy, std::io::sink())?;
+    group.unprotect_stream(context, &mut copy, std::io::sink()).map_err(|error| input.fault(error))?;
     copy.rewind().map_err(|e| fail(&e))?;
     group
         .unprotect_stream(context, &mut copy, &mut *output)
-        .map_err(|error| output.failure().unwrap_or_else(|| Failure::from(error)))
+        .map_err(|error| output.failure().unwrap_or_else(|| input.fault(error)))
 }
 
 fn written(output: &Output, error: &std::io::Error) -> Failure {

@@ -203,7 +203,7 @@ pub(crate) const FIELDS: &[Field] = &[
         "cooling_off",
         cooling_off_ms,
         "how long a key stays suspended before it is destroyed; any use calls the destruction off",
-        "any duration",
+        "at least offline_grace + refresh_interval × (1 + jitter) + replication_bound + 2 × clock_skew",
         "counts at once, for keys that cool off too"
     ),
     Field {

@@ -52,6 +52,7 @@ impl Policy {
     pub(super) fn settled(mut self) -> Self {
         self.activation_delay_ms = self.activation_delay_ms.max(self.activation_delay_min_ms());
         self.offline_grace_ms = self.offline_grace_ms.max(self.offline_grace_min_ms());
+        self.cooling_off_ms = self.cooling_off_ms.max(self.cooling_off_min_ms());
         self.rotation_period_ms = self.rotation_period_ms.max(self.rotation_min_ms());
         if !self.unprotect_suites.contains(&self.suite) {
             self.unprotect_suites.push(self.suite);

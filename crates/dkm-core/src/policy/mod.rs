@@ -150,6 +150,19 @@ impl Policy {
         }
     }
 
+    /// The default in Active Directory, where records travel between sites by a schedule (three hours by default) and
+    /// Kerberos lets clocks differ by five minutes.
+    #[must_use]
+    pub fn for_active_directory() -> Self {
+        Self {
+            activation_delay_ms: DAY_MS,
+            replication_bound_ms: 4 * HOUR_MS,
+            clock_skew_ms: 5 * MINUTE_MS,
+            wrap: Wrap::None,
+            ..Self::for_directory()
+        }
+    }
+
     /// The shortest activation delay that is safe with the other numbers: replication bound + refresh × (1 + jitter) +
     /// put and read-back deadlines + 2ε.
     #[must_use]
@@ -184,8 +197,14 @@ impl Policy {
     /// reach, can then still protect with it.
     #[must_use]
     pub fn destroy_after_ms(&self) -> u64 {
-        self.destroy_grace_ms
-            .saturating_add(self.offline_grace_ms)
+        self.destroy_grace_ms.saturating_add(self.cooling_off_min_ms())
+    }
+
+    /// The shortest cooling-off time in which a use can call a destruction off: a client learns within grace or refresh
+    /// that the key is to be destroyed, and its note of the use takes the replication bound to whoever destroys.
+    #[must_use]
+    pub fn cooling_off_min_ms(&self) -> u64 {
+        self.offline_grace_ms
             .saturating_add(self.refresh_interval_max_ms())
             .saturating_add(self.replication_bound_ms)
             .saturating_add(self.clock_skew_ms.saturating_mul(2))
@@ -260,6 +279,13 @@ impl Policy {
                 "at least {grace_min} ms = refresh_interval × (1 + jitter) + io_deadline, or a client would be out of reach between two refreshes"
             );
             return Err(field("offline_grace", self.offline_grace_ms, why));
+        }
+        let cooling_min = self.cooling_off_min_ms();
+        if self.cooling_off_ms < cooling_min {
+            let why = format!(
+                "at least {cooling_min} ms = offline_grace + refresh_interval × (1 + jitter) + replication_bound + 2 × clock_skew, or a use could not call a destruction off in time"
+            );
+            return Err(field("cooling_off", self.cooling_off_ms, why));
         }
         if self.min_replicas > 16 {
             return Err(field("min_replicas", self.min_replicas, "0 (automatic) to 16"));

@@ -37,6 +37,11 @@ fn each_bound_is_held() {
     assert!(refused(|p| p.min_replicas = 17));
     assert!(refused(|p| p.owners = Some(vec!["b".into(), "a".into()])));
     assert!(refused(|p| p.cooling_off_ms = u64::MAX));
+    assert!(refused(|p| p.cooling_off_ms = p.cooling_off_min_ms() - 1));
+    // Grace, refresh with its jitter, replication, and both clocks' skew.
+    let policy = Policy::for_directory();
+    assert_eq!(policy.cooling_off_min_ms(), 8 * HOUR_MS + 330 * SECOND_MS + MINUTE_MS + 2 * MINUTE_MS);
+    Policy { cooling_off_ms: policy.cooling_off_min_ms(), ..policy }.validate().unwrap();
 }
 
 #[test]
@@ -59,6 +64,7 @@ prop_compose! {
             activation_delay_ms: delay * MINUTE_MS,
             refresh_interval_ms: refresh * SECOND_MS,
             offline_grace_ms: grace * SECOND_MS,
+            cooling_off_ms: grace * SECOND_MS,
             min_replicas: replicas,
             suite,
             unprotect_suites: (1..=3).filter(|s| *s == suite || suites & (1 << (s - 1)) != 0).collect(),
@@ -84,6 +90,7 @@ proptest! {
         prop_assert!(both.activation_delay_ms >= a.activation_delay_ms.max(b.activation_delay_ms));
         prop_assert!(both.activation_delay_ms >= both.activation_delay_min_ms());
         prop_assert!(both.destroy_grace_ms >= a.destroy_grace_ms);
+        prop_assert!(both.cooling_off_ms >= a.cooling_off_ms.max(both.cooling_off_min_ms()));
         prop_assert!(both.validate().is_ok() || both.archive_recipients.is_empty(), "{:?}", both.validate());
         prop_assert!(both.unprotect_suites.iter().all(|s| *s == both.suite || (a.unprotect_suites.contains(s) && b.unprotect_suites.contains(s))));
     }

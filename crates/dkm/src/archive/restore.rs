@@ -85,7 +85,7 @@ fn roll(engine: &Engine, archive: &Archive) -> Result<NewKey> {
         if ring.keys.iter().any(|key| key.distrust.is_none()) {
             let known: BTreeSet<KeyId> = archived_keys(archive).collect();
             if engine.rights().own {
-                engine.deactivate_waiting(&known, CAUSE)?;
+                engine.deactivate_waiting(engine.parts.clock.now(), |key| known.contains(&key), CAUSE)?;
             }
             return engine.roll_unless_waiting(CAUSE, |key| !known.contains(&key));
         }

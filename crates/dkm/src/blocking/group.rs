@@ -9,7 +9,9 @@ use dkm_core::windows::WindowsKey;
 use dkm_core::{Context, GroupId, KeyGuid, KeyId, Plaintext};
 
 use crate::background::Background;
-use crate::engine::{Destruction, Engine, Need, NewKey, Override, Reprotected, Streamed, WindowsImport};
+use crate::engine::{
+    Compromised, Destruction, Engine, Need, NewKey, Override, Reprotected, Rolled, Streamed, WindowsImport,
+};
 use crate::view::View;
 use crate::{Error, Result};
 
@@ -225,17 +227,48 @@ impl Group {
     /// Puts a policy in force, as an owner; returns its version.
     ///
     /// # Errors
-    /// [`Error::Policy`], [`Error::NoRight`], [`Error::Refused`] if another owner was faster.
+    /// [`Error::Policy`], [`Error::Invalid`] for archive recipients that are none, [`Error::NoRight`], [`Error::Refused`] if
+    /// another owner was faster, or if the policy would lock its author out: its owners leave out this account, or its
+    /// creators the maker of the key that protects.
     pub fn set_policy(&self, policy: Policy) -> Result<u32> {
-        self.engine().set_policy(policy)
+        self.engine().set_policy(policy, false)
+    }
+
+    /// As [`Group::set_policy`], even if this account could not change it back or the key that protects would count for
+    /// nothing: for who hands a group over.
+    ///
+    /// # Errors
+    /// As [`Group::set_policy`], but for those.
+    pub fn set_policy_even_if_locked_out(&self, policy: Policy) -> Result<u32> {
+        self.engine().set_policy(policy, true)
+    }
+
+    /// Whether [`Group::set_policy`] would put a policy in force. Nothing is changed.
+    ///
+    /// # Errors
+    /// As [`Group::set_policy`].
+    pub fn check_policy(&self, policy: &Policy) -> Result<()> {
+        self.engine().check_policy(policy, false)
     }
 
     /// Makes a successor now; it protects after the activation delay. A key that waits already is returned instead.
+    ///
+    /// Keys that wait were readable by all who were members since they were made. After somebody has left,
+    /// [`Group::roll_fresh`] is what you want.
     ///
     /// # Errors
     /// [`Error::NoRight`]; the repository fails.
     pub fn roll(&self, reason: &str) -> Result<NewKey> {
         self.engine().roll(reason)
+    }
+
+    /// Makes a successor even if a key waits already, and archives all that wait, as an owner: nobody who could read the
+    /// group's keys until now, and can't any more, knows the key that takes over.
+    ///
+    /// # Errors
+    /// As [`Group::roll`] and [`Group::suspend`].
+    pub fn roll_fresh(&self, reason: &str) -> Result<Rolled> {
+        self.engine().roll_fresh(reason)
     }
 
     /// Stops a key from protecting until it is resumed; it still opens blobs.
@@ -255,12 +288,22 @@ impl Group {
     }
 
     /// Says that others may know a key: its blobs may be forged, and open only by a handle that overrides. If the key
-    /// protects, its replacement is made usable first, and protects at once.
+    /// protects, its replacement is made usable first and protects at once, and the keys that wait for their activation
+    /// are compromised too: they were there to be read by the same people, and would take over later.
     ///
     /// # Errors
     /// As [`Group::suspend`].
-    pub fn compromise(&self, key: KeyId, reason: &str) -> Result<Option<NewKey>> {
-        self.engine().compromise(key, reason)
+    pub fn compromise(&self, key: KeyId, reason: &str) -> Result<Compromised> {
+        self.engine().compromise(key, reason, true)
+    }
+
+    /// As [`Group::compromise`], but keys that wait for their activation stay as they are: for who knows that they were
+    /// not read.
+    ///
+    /// # Errors
+    /// As [`Group::suspend`].
+    pub fn compromise_alone(&self, key: KeyId, reason: &str) -> Result<Compromised> {
+        self.engine().compromise(key, reason, false)
     }
 
     /// Begins the destruction of an archived key, or goes on with it as far as its waiting times allow.

@@ -234,7 +234,8 @@ impl Client {
     /// Makes a group. Others see it only when its first key is usable.
     ///
     /// # Errors
-    /// [`Error::GroupExists`], [`Error::Policy`]; the repository denies or cannot express the access.
+    /// [`Error::GroupExists`], [`Error::Policy`], [`Error::Invalid`] for archive recipients that are none, [`Error::Refused`]
+    /// if the policy's creators leave out this account; the repository denies or cannot express the access.
     pub fn create_group(&self, new: NewGroup) -> Result<Group> {
         dkm_core::record::check_group_name(&new.name).map_err(Error::Invalid)?;
         new.policy.validate()?;

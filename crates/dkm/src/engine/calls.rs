@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dkm_core::blob::{
     BlobError, BlobKey, ChunkCipher, Header, PREFIX_LEN, SeekingReader, blob_id, read_full,
 };
-use dkm_core::member::UnprotectRefusal;
+use dkm_core::member::{ProtectRefusal, UnprotectRefusal};
 use dkm_core::ring::Ring;
 use dkm_core::{Context, Digest, KeyId, Plaintext};
 
@@ -14,6 +14,7 @@ use super::snapshot::{CachedKey, Protecting, Use};
 use super::unknown::Lookup;
 use super::{Engine, Need};
 use crate::journal::EventKind;
+use crate::view::no_key;
 use crate::{Error, Result, stream};
 
 /// A handle's leave to open blobs of compromised keys.
@@ -58,7 +59,7 @@ impl Engine {
     /// A new blob.
     pub(crate) fn protect(&self, context: &Context, plaintext: &[u8]) -> Result<Vec<u8>> {
         let snapshot = self.current(self.parts.clock.now());
-        let protecting = snapshot.protecting.as_ref().map_err(Clone::clone)?;
+        let protecting = snapshot.protecting.as_ref().map_err(|refusal| self.why_no_key(refusal))?;
         let header = self.header(protecting)?;
         Ok(dkm_core::blob::seal(protecting.key.ready(self.group), &header, context, plaintext)?)
     }
@@ -66,7 +67,7 @@ impl Engine {
     /// A new blob in memory that is there.
     pub(crate) fn protect_into(&self, context: &Context, plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let snapshot = self.current(self.parts.clock.now());
-        let protecting = snapshot.protecting.as_ref().map_err(Clone::clone)?;
+        let protecting = snapshot.protecting.as_ref().map_err(|refusal| self.why_no_key(refusal))?;
         let header = self.header(protecting)?;
         Ok(dkm_core::blob::seal_into(protecting.key.ready(self.group), &header, context, plaintext, out)?)
     }
@@ -96,7 +97,7 @@ impl Engine {
     ) -> Result<Streamed> {
         let cipher = {
             let snapshot = self.current(self.parts.clock.now());
-            let protecting = snapshot.protecting.as_ref().map_err(Clone::clone)?;
+            let protecting = snapshot.protecting.as_ref().map_err(|refusal| self.why_no_key(refusal))?;
             let header = self.header(protecting)?;
             ChunkCipher::sealing(protecting.key.ready(self.group), &header, context)?
         };
@@ -148,7 +149,7 @@ impl Engine {
     /// Whether a blob has another key or suite than those that protect now.
     pub(crate) fn is_outdated(&self, header: &Header) -> Result<bool> {
         let snapshot = self.current(self.parts.clock.now());
-        let protecting = snapshot.protecting.as_ref().map_err(Clone::clone)?;
+        let protecting = snapshot.protecting.as_ref().map_err(|refusal| self.why_no_key(refusal))?;
         Ok(header.key() != protecting.id || header.suite() != protecting.suite)
     }
 
@@ -229,9 +230,25 @@ impl Engine {
                 }
                 Ok(key.clone())
             }
-            Some(Use::Refused(refusal)) => Err(refusal.clone().into()),
+            Some(Use::Refused(refusal)) => Err(self.why_not_opened(refusal)),
             None => Err(UnprotectRefusal::UnknownKey { key: id }.into()),
         }
+    }
+
+    #[cold]
+    fn why_no_key(&self, refusal: &ProtectRefusal) -> Error {
+        let now = self.parts.clock.now();
+        let state = self.state();
+        no_key(refusal, state.member.ring(), &state.faults, now)
+    }
+
+    /// A key that could not be opened says little; why it could not, says what to put right.
+    fn why_not_opened(&self, refusal: &UnprotectRefusal) -> Error {
+        let fault = match refusal {
+            UnprotectRefusal::NotVerified { key } => self.state().faults.get(key).cloned(),
+            _ => None,
+        };
+        fault.map_or_else(|| refusal.clone().into(), Error::RootKey)
     }
 
     /// Whether a call would find what it needs in memory: to protect, or to open this blob.

@@ -1,21 +1,18 @@
-//! What owners do: policy, roll, suspend, resume, compromise.
-
-use std::collections::BTreeSet;
+//! What owners do: roll, suspend, resume, compromise.
 
 use dkm_core::plan::{Cause, Plan, plan_manual};
 use dkm_core::policy::Policy;
-use dkm_core::record::{Change, PolicyRecord, Purpose, Record, StatusRecord};
+use dkm_core::record::{Change, Purpose, Record, StatusRecord};
 use dkm_core::ring::{KeyState, RingKey};
-use dkm_core::{Digest, KeyId, SlotName, Timestamp};
+use dkm_core::{Digest, KeyId, Timestamp};
 
 use super::rollover::Made;
 use super::{Engine, Need};
 use crate::journal::EventKind;
-use crate::repository::Put;
 use crate::{Error, Result};
 
 /// How often an owner's operation tries anew when another one came first.
-const ATTEMPTS: u32 = 8;
+pub(super) const ATTEMPTS: u32 = 8;
 
 /// A key that was made, or that waits already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +23,29 @@ pub struct NewKey {
     pub activates_at: Timestamp,
     /// Whether it had been made before, and waits for its activation.
     pub was_there: bool,
+}
+
+/// What came of saying that a key is compromised.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Compromised {
+    /// The key that protects in its place from now on; none if it did not protect.
+    pub replacement: Option<NewKey>,
+    /// Keys that waited for their activation and are marked as compromised too: whoever knows the key that protected
+    /// could read them as well, and they would have taken over from the replacement.
+    pub also: Vec<KeyId>,
+    /// Keys that wait for their activation and were left as they are.
+    pub left: Vec<KeyId>,
+}
+
+/// What came of rolling away from all keys that there were.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rolled {
+    /// The new key.
+    pub key: NewKey,
+    /// Keys that waited for their activation, and are archived instead.
+    pub archived: Vec<KeyId>,
 }
 
 pub(super) fn refused(what: &str, why: impl Into<String>, advice: impl Into<String>) -> Error {
@@ -44,56 +64,6 @@ impl Engine {
     /// A key of the ring as it was read last.
     pub(super) fn ring_key(&self, id: KeyId) -> Result<RingKey> {
         self.state().member.ring().key(id).cloned().ok_or(Error::NoKey { key: id })
-    }
-
-    /// Puts a new version of the policy in force; returns its number.
-    pub(crate) fn set_policy(&self, policy: Policy) -> Result<u32> {
-        policy.validate()?;
-        self.refresh(Need::Fresh)?;
-        self.must_own("setting the policy")?;
-        let heads = || self.state().member.ring().policies.heads().to_vec();
-        let version = self.state().member.ring().policies.next_version();
-        let previous = heads();
-        let created_at_ms = self.parts.clock.now().0;
-        let record =
-            Record::Policy(PolicyRecord { version, previous: previous.clone(), created_at_ms, policy });
-        let digest = Digest::of(&record.encode(self.group));
-        self.record(EventKind::PolicySet, None, None, |event| {
-            event.detail = Some(format!("version {version}"))
-        })?;
-        let mut put = Put::Taken;
-        for attempt in 0..ATTEMPTS {
-            put = self.put(&record, &SlotName::for_chained("policy", &previous, attempt))?;
-            self.refresh(Need::Fresh)?;
-            // What took the slot need not count: then the next one is as good.
-            if put == Put::Created || heads() != previous {
-                break;
-            }
-        }
-        if put != Put::Created {
-            return Err(refused(
-                "setting the policy",
-                "another owner set one at the same time",
-                "look at it (dkm policy show) and set yours again",
-            ));
-        }
-        if self.state().member.ring().policies.heads().contains(&digest) {
-            return Ok(version);
-        }
-        Err(refused(
-            "setting the policy",
-            format!("version {version} was written but does not count: {}", self.why_ignored(digest)),
-            "the repository's word on its author or access control differs from the policy's owners; dkm doctor shows it",
-        ))
-    }
-
-    fn why_ignored(&self, digest: Digest) -> String {
-        let state = self.state();
-        let ignored = state.member.ring().policies.ignored();
-        ignored
-            .iter()
-            .find(|(d, _)| *d == digest)
-            .map_or_else(|| "it was not read back".to_owned(), |(_, why)| why.clone())
     }
 
     /// Makes a successor now. It protects after the activation delay. A key that waits already will do.
@@ -152,22 +122,58 @@ impl Engine {
         }))
     }
 
-    /// Archives those of `keys` that only wait for their activation, so that they never protect.
-    pub(crate) fn deactivate_waiting(&self, keys: &BTreeSet<KeyId>, reason: &str) -> Result<()> {
+    /// Makes a successor whatever waits already, and archives what waits: nobody who could read the keys before knows
+    /// the one that takes over next.
+    pub(crate) fn roll_fresh(&self, reason: &str) -> Result<Rolled> {
+        self.refresh(Need::Fresh)?;
+        self.must_own("archiving the keys that wait")?;
         let now = self.parts.clock.now();
-        let waiting: Vec<RingKey> = {
-            let state = self.state();
-            let ring = state.member.ring();
-            ring.keys
-                .iter()
-                .filter(|k| keys.contains(&k.id()) && k.may_ever_protect() && k.activation() > now)
-                .cloned()
-                .collect()
-        };
-        for key in waiting {
+        let key = self.roll_unless_waiting(reason, |_| false)?;
+        let archived = self.deactivate_waiting(now, |id| id != key.key, reason)?;
+        Ok(Rolled { key, archived })
+    }
+
+    /// Keys that would take over after `now`, but for these.
+    fn keys_waiting(&self, now: Timestamp, which: impl Fn(KeyId) -> bool) -> Vec<RingKey> {
+        let state = self.state();
+        let keys = state.member.ring().keys.iter();
+        keys.filter(|k| which(k.id()) && k.may_ever_protect() && k.activation() > now).cloned().collect()
+    }
+
+    /// Archives those of the keys that only wait for their activation, so that they never protect.
+    pub(crate) fn deactivate_waiting(
+        &self,
+        now: Timestamp,
+        which: impl Fn(KeyId) -> bool,
+        reason: &str,
+    ) -> Result<Vec<KeyId>> {
+        let mut archived = Vec::new();
+        for key in self.keys_waiting(now, which) {
+            self.record(EventKind::KeyDeactivated, Some(key.id()), Some(reason), |_| {})?;
             self.put_status(&key, Change::Deactivated, Purpose::Ordinary, reason, key.status.heads.clone())?;
+            archived.push(key.id());
+        }
+        Ok(archived)
+    }
+
+    /// Marks what waits for its activation as compromised.
+    fn compromise_waiting(
+        &self,
+        now: Timestamp,
+        which: impl Fn(KeyId) -> bool,
+        reason: &str,
+        also: &mut Vec<KeyId>,
+    ) -> Result<()> {
+        for key in self.keys_waiting(now, which) {
+            self.mark_compromised(&key, reason)?;
+            also.push(key.id());
         }
         Ok(())
+    }
+
+    fn mark_compromised(&self, key: &RingKey, reason: &str) -> Result<()> {
+        self.record(EventKind::KeyCompromised, Some(key.id()), Some(reason), |_| {})?;
+        self.put_status(key, Change::Compromised, Purpose::Ordinary, reason, key.status.heads.clone())
     }
 
     /// One attempt to make a key because somebody asks; none if another client's key came first.
@@ -215,8 +221,9 @@ impl Engine {
         self.put_status(&found, Change::Resumed, Purpose::Ordinary, reason, found.status.suspensions.clone())
     }
 
-    /// Says that others may know a key. If it may protect, another key is made usable first.
-    pub(crate) fn compromise(&self, key: KeyId, reason: &str) -> Result<Option<NewKey>> {
+    /// Says that others may know a key. If it protects, another key is made usable first, and what waits for its
+    /// activation is compromised `also`: it was there to be read by the same people, and would take over later.
+    pub(crate) fn compromise(&self, key: KeyId, reason: &str, also: bool) -> Result<Compromised> {
         let what = "marking the key as compromised";
         let found = self.begin(what, key)?;
         if found.status.destroyed.is_some() {
@@ -224,36 +231,41 @@ impl Engine {
         }
         let now = self.parts.clock.now();
         let protects = self.state().member.ring().protecting(now).next().is_some_and(|k| k.id() == key);
-        let mut replacement = None;
+        let mut done = Compromised::default();
         if protects {
             self.refuse_if_clock_is_off(what)?;
-            for _ in 0..ATTEMPTS {
-                replacement = self.make_by_hand(now, Cause::Compromise, reason)?;
-                if replacement.is_some() {
-                    break;
-                }
+            if also {
+                // Before there is a replacement: a run that ends early is repeated while the key still protects.
+                self.compromise_waiting(now, |_| true, reason, &mut done.also)?;
             }
-            let Some(new) = replacement else {
-                return Err(refused(
-                    what,
-                    "other clients keep making keys at the same time",
-                    "try again at once: until then the key goes on protecting",
-                ));
-            };
-            self.await_usable(new.key, what)?;
+            let new = self.replace_compromised(now, what, reason)?;
+            done.replacement = Some(new);
+            if also {
+                // Made by clients that had not heard of it yet.
+                self.compromise_waiting(now, |id| id != new.key, reason, &mut done.also)?;
+            }
         }
         if found.status.compromised.is_none() {
-            self.record(EventKind::KeyCompromised, Some(key), Some(reason), |_| {})?;
-            let found = self.ring_key(key)?;
-            self.put_status(
-                &found,
-                Change::Compromised,
-                Purpose::Ordinary,
-                reason,
-                found.status.heads.clone(),
-            )?;
+            self.mark_compromised(&self.ring_key(key)?, reason)?;
         }
-        Ok(replacement)
+        let replacement = done.replacement.map(|new| new.key);
+        done.left = self.keys_waiting(now, |id| Some(id) != replacement).iter().map(RingKey::id).collect();
+        Ok(done)
+    }
+
+    /// Makes the key that takes over from a compromised one at once, and waits until it is usable here.
+    fn replace_compromised(&self, now: Timestamp, what: &str, reason: &str) -> Result<NewKey> {
+        for _ in 0..ATTEMPTS {
+            if let Some(new) = self.make_by_hand(now, Cause::Compromise, reason)? {
+                self.await_usable(new.key, what)?;
+                return Ok(new);
+            }
+        }
+        Err(refused(
+            what,
+            "other clients keep making keys at the same time",
+            "try again at once: until then the key goes on protecting",
+        ))
     }
 
     /// Reads until a key is usable here: read back whole from as many replicas as policy asks for.
@@ -360,24 +372,43 @@ impl Engine {
         })
     }
 
-    /// Writes down that a key was needed in its cooling-off time: its destruction is called off.
+    /// Writes down that a key was needed in its cooling-off time: its destruction is called off. Where that can't be
+    /// done, the plaintext is given all the same, since withholding it would help nobody; but it is told everywhere.
     pub(super) fn notice_use(&self, id: KeyId) {
-        let what = "calling off a destruction";
-        let noticed = self.ring_key(id).and_then(|key| {
-            // Calling a destruction off must not fail for want of a journal: the data would be lost.
-            let recorded = self.record(EventKind::DestructionAborted, Some(id), None, |_| {});
-            self.put_status(
-                &key,
-                Change::Resumed,
-                Purpose::InUse,
-                "needed by a member",
-                key.status.heads.clone(),
-            )?;
-            recorded
-        });
-        if let Err(error) = noticed {
-            // The plaintext is given all the same: withholding it would help nobody.
-            tracing::error!(group = %self.group, key = %id, %error, "{what} was not done or not recorded: this key is in use");
+        let noted = self.note_use(id);
+        // A journal that can't be written is no reason to leave the destruction on: the data would be lost.
+        let recorded = match noted {
+            Ok(()) => {
+                self.state().unnoted.remove(&id);
+                self.record(EventKind::DestructionAborted, Some(id), None, |_| {})
+            }
+            Err(error) => {
+                tracing::error!(group = %self.group, key = %id, %error, "this key is in use, and that it is to be destroyed was not called off");
+                let first = self.state().unnoted.insert(id, error.to_string()).is_none();
+                // Once: each blob of the key comes by here.
+                if first {
+                    self.record(EventKind::UseNotNoted, Some(id), None, |event| {
+                        event.detail = Some(error.to_string());
+                    })
+                } else {
+                    Ok(())
+                }
+            }
+        };
+        if let Err(error) = recorded {
+            tracing::error!(group = %self.group, key = %id, %error, "the use of a key that is to be destroyed was not recorded");
         }
+    }
+
+    fn note_use(&self, id: KeyId) -> Result<()> {
+        if !self.rights().create {
+            return Err(Error::NoRight {
+                what: "calling off a destruction".to_owned(),
+                right: "add keys (creator)",
+            });
+        }
+        let key = self.ring_key(id)?;
+        let heads = key.status.heads.clone();
+        self.put_status(&key, Change::Resumed, Purpose::InUse, "needed by a member", heads)
     }
 }

@@ -8,6 +8,7 @@ mod create;
 mod destroy;
 mod flight;
 mod lifecycle;
+mod policy;
 mod refresh;
 mod rollover;
 mod snapshot;
@@ -30,7 +31,7 @@ pub(crate) use calls::Override;
 pub use calls::{Reprotected, Streamed};
 pub use destroy::Destruction;
 pub(crate) use flight::Need;
-pub use lifecycle::NewKey;
+pub use lifecycle::{Compromised, NewKey, Rolled};
 pub(crate) use rollover::Made;
 pub use windows_import::WindowsImport;
 
@@ -38,7 +39,7 @@ use crate::clock::Clock;
 use crate::journal::{Event, EventKind, Journal};
 use crate::reading::Unread;
 use crate::repository::Repository;
-use crate::root_key::RootKeyProvider;
+use crate::root_key::{RootKeyError, RootKeyProvider};
 use crate::secret::Vault;
 use crate::view::{ReplicaReport, View};
 use crate::{Error, Escrow, Result};
@@ -84,7 +85,9 @@ pub(super) struct State {
     replicas: Vec<ReplicaReport>,
     unread: Vec<Unread>,
     /// Why keys could not be opened.
-    faults: BTreeMap<KeyId, String>,
+    faults: BTreeMap<KeyId, RootKeyError>,
+    /// Keys that are to be destroyed and were used here, and why that was not noted.
+    unnoted: BTreeMap<KeyId, String>,
     /// Why this client's last attempt to make a key failed.
     rollover_fault: Option<String>,
     refresh_due: Timestamp,
@@ -103,6 +106,7 @@ impl Engine {
             replicas: Vec::new(),
             unread: Vec::new(),
             faults: BTreeMap::new(),
+            unnoted: BTreeMap::new(),
             rollover_fault: None,
             refresh_due: Timestamp(0),
         };
@@ -215,6 +219,7 @@ impl Engine {
             unread,
             plan,
             key_faults: state.faults.clone(),
+            uses_not_noted: state.unnoted.clone(),
             rollover_fault: state.rollover_fault.clone(),
             memory: self.parts.vault.protection(),
             access: Vec::new(),

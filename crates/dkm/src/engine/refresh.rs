@@ -139,7 +139,7 @@ impl Engine {
                     });
                 }
                 if let (Some(fault), Record::Key(key)) = (&record.fault, &record.observed.record) {
-                    state.faults.insert(key.id, fault.to_string());
+                    state.faults.insert(key.id, fault.clone());
                 }
             }
             let present = read.group.records.iter().map(|record| record.observed.clone()).collect();
@@ -156,6 +156,8 @@ impl Engine {
         let ring = state.member.ring();
         let destroyed = |id: KeyId| ring.key(id).is_some_and(|key| key.status.destroyed.is_some());
         state.keys.retain(|id, _| ring.key(*id).is_some() && !destroyed(*id));
+        let cools = |id: KeyId| ring.key(id).is_some_and(|key| key.status.cooling_off_since.is_some());
+        state.unnoted.retain(|id, _| cools(*id) && !destroyed(*id));
         let returned = reads
             .iter()
             .flat_map(|read| read.group.records.iter().map(move |record| (read.number, record)))

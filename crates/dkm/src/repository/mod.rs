@@ -14,6 +14,7 @@ use std::fmt;
 pub use error::RepositoryError;
 
 use dkm_core::member::Rights;
+use dkm_core::policy::Policy;
 use dkm_core::{Attestation, GroupId, Principal, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
 
 /// A repository with its replicas.
@@ -23,6 +24,11 @@ use dkm_core::{Attestation, GroupId, Principal, ReplicaId, RepositoryId, Room, S
 pub trait Repository: fmt::Debug + Send + Sync {
     /// The URL that names the repository, without secrets.
     fn url(&self) -> String;
+
+    /// The policy that suits a new group here, unless somebody wants another.
+    fn default_policy(&self) -> Policy {
+        Policy::for_directory()
+    }
 
     /// How many replicas are known, at least 1. They are numbered from 0.
     fn replicas(&self) -> usize;

@@ -17,7 +17,7 @@ pub(super) const WHOLE_LEN_MAX: u64 = 1 << 20;
 
 /// What became of an item.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// Renewed, and what should be known about it.
     Renewed(Vec<String>),
     /// Nothing to do.
@@ -31,7 +31,7 @@ pub(super) enum Outcome {
 }
 
 /// Whether a blob that begins like this is to be renewed.
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     Renew,
     Leave(Outcome),
 }

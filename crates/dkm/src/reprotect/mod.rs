@@ -9,7 +9,7 @@
 
 mod context;
 mod file;
-mod lines;
+pub(crate) mod lines;
 mod pipe;
 mod replace;
 mod summary;
@@ -115,7 +115,7 @@ pub fn json_lines(
 }
 
 /// What re-protecting needs of a group.
-trait Renewer: Sync + Sized {
+pub(crate) trait Renewer: Sync + Sized {
     fn id(&self) -> GroupId;
 
     /// Whether a blob that begins like this is to be renewed.

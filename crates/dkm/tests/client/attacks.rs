@@ -42,7 +42,7 @@ fn rubbish_in_the_slots_of_successors_does_not_stop_rolling() {
     let group = world.group();
     let key = protecting(&group);
     world.repository.plant(0, group.id(), Room::Keys, &SlotName::for_key(Some(key), 0), b"\xff", None);
-    let new = group.compromise(key, "known to others").unwrap().expect("a replacement");
+    let new = group.compromise(key, "known to others").unwrap().replacement.expect("a replacement");
     assert_eq!(protecting(&group), new.key);
 }
 

@@ -5,6 +5,7 @@ use dkm::core::member::UnprotectRefusal;
 use dkm::core::record::Record;
 use dkm::core::ring::KeyState;
 use dkm::journal::EventKind;
+use dkm::repository::GroupAccess;
 use dkm::{Destruction, Error, ErrorKind, KeyId};
 
 use crate::world::{DAY_MS, T0, World, context, protecting};
@@ -94,6 +95,36 @@ fn any_use_in_the_cooling_off_time_calls_it_off() {
 }
 
 #[test]
+fn a_member_that_may_not_add_keys_gets_its_plaintext_and_raises_an_alarm() {
+    let world = World::new(1);
+    let (group, key, blob) = archived(&world);
+    let policy = group.policy().unwrap();
+    world.clock.advance(policy.destroy_after_ms());
+    let access = GroupAccess {
+        readers: ["uid:0", "uid:1"].map(str::to_owned).to_vec(),
+        creators: vec!["uid:0".to_owned()],
+        owners: vec!["uid:0".to_owned()],
+    };
+    world.repository.set_access(group.id(), &access);
+    assert!(matches!(group.destroy(key, "not needed").unwrap(), Destruction::CoolingOff { .. }));
+    let reader = world.fresh("uid:1");
+    assert!(reader.view().unwrap().uses_not_noted.is_empty());
+    for _ in 0..3 {
+        assert_eq!(&*reader.unprotect(&context(), &blob).unwrap(), b"secret");
+    }
+    let told = reader.view().unwrap().uses_not_noted;
+    assert!(told[&key].contains("add keys"), "{told:?}");
+    assert_eq!(world.ledger.count(EventKind::UseNotNoted), 1, "once, however many blobs are opened");
+    assert_eq!(world.ledger.count(EventKind::DestructionAborted), 0, "nothing was called off");
+    // The owner that is asked resumes it, and the alarm ends.
+    group.resume(key, "uid:1 needs it").unwrap();
+    reader.refresh().unwrap();
+    assert!(reader.view().unwrap().uses_not_noted.is_empty());
+    world.clock.advance(policy.cooling_off_ms + 1);
+    assert!(matches!(group.destroy(key, "again").unwrap(), Destruction::CoolingOff { .. }));
+}
+
+#[test]
 fn force_needs_the_whole_id_and_another_key_that_protects() {
     let world = World::new(1);
     let (group, key, blob) = archived(&world);
@@ -133,7 +164,7 @@ fn destroying_a_compromised_key_does_not_disown_its_replacement() {
     let group = world.group();
     let old = protecting(&group);
     world.clock.advance(DAY_MS);
-    let new = group.compromise(old, "known to others").unwrap().unwrap();
+    let new = group.compromise(old, "known to others").unwrap().replacement.unwrap();
     group.destroy_now(old, &old.to_string(), "gone").unwrap();
     for reader in [group, world.fresh("uid:1")] {
         assert_eq!(protecting(&reader), new.key);

@@ -4,6 +4,7 @@ use dkm::core::Room;
 use dkm::core::member::ProtectRefusal;
 use dkm::core::record::Record;
 use dkm::repository::GroupAccess;
+use dkm::root_key::RootKeyError;
 use dkm::{Error, ErrorKind, Policy};
 
 use crate::world::{World, context, protecting};
@@ -156,7 +157,24 @@ fn a_lost_root_key_is_said_and_its_return_heals() {
     let blind = other.client().group("tokens").unwrap();
     let view = blind.view().unwrap();
     assert_eq!(view.key_faults.len(), 1);
-    assert!(blind.protect(&context(), b"x").is_err());
-    let error = blind.unprotect(&context(), &blob).unwrap_err();
-    assert!(error.advice().unwrap().contains("root key"), "{error}");
+    // Neither is a refusal by policy: somebody has to put the root key back.
+    let mut stream = Vec::new();
+    for error in [
+        blind.protect(&context(), b"x").unwrap_err(),
+        blind.protect_stream(&context(), &b"x"[..], &mut stream).map(drop).unwrap_err(),
+        blind.unprotect(&context(), &blob).map(drop).unwrap_err(),
+        view.why_not_protecting().unwrap(),
+    ] {
+        assert!(matches!(error, Error::RootKey(RootKeyError::NotFound { .. })), "{error}");
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(error.advice().unwrap().contains("put the root key file back"), "{error}");
+    }
+    // A key that an owner has stopped is not waited for.
+    let key = protecting(&group);
+    group.suspend(key, "x").unwrap();
+    blind.refresh().unwrap();
+    assert_eq!(blind.protect(&context(), b"x").unwrap_err().kind(), ErrorKind::Refused);
+    assert!(group.view().unwrap().why_not_protecting().is_some());
+    group.resume(key, "x").unwrap();
+    assert!(group.view().unwrap().why_not_protecting().is_none());
 }

@@ -35,7 +35,7 @@ fn a_compromised_key_is_replaced_at_once_and_opens_only_by_a_recorded_override()
     let old = protecting(&group);
     let blob = group.protect(&context(), b"secret").unwrap();
     let other = world.fresh("uid:1");
-    let new = group.compromise(old, "seen on the internet").unwrap().expect("it protected");
+    let new = group.compromise(old, "seen on the internet").unwrap().replacement.expect("it protected");
     assert_eq!(protecting(&group), new.key);
     assert_eq!(state(&group, old), KeyState::Compromised);
     other.refresh().unwrap();
@@ -57,7 +57,7 @@ fn a_compromised_key_is_replaced_at_once_and_opens_only_by_a_recorded_override()
     assert!(group.overriding(" ").is_err());
     // A second report changes nothing and makes no further key.
     *world.ledger.broken.lock().unwrap() = false;
-    assert_eq!(group.compromise(old, "again").unwrap(), None);
+    assert_eq!(group.compromise(old, "again").unwrap().replacement, None);
 }
 
 #[test]

@@ -75,6 +75,7 @@ fn policies() -> Named {
             "policy-grace-shorter-than-refresh-and-deadline",
             with(|p| p.offline_grace_ms = p.offline_grace_min_ms() - 1),
         ),
+        ("policy-cooling-off-too-short", with(|p| p.cooling_off_ms = p.cooling_off_min_ms() - 1)),
         ("policy-cooling-off-beyond-a-hundred-years", with(|p| p.cooling_off_ms = u64::MAX)),
         (
             "policy-overdue-beyond-a-hundred-years",

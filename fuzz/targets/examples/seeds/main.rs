@@ -3,8 +3,10 @@
 // A developer's tool: it stops at the first fault.
 #![allow(clippy::unwrap_used)]
 
+mod library;
+
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dkm_core::archive::{Archive, ArchiveEntry, ArchivedRecord};
 use dkm_core::blob::{BlobKey, Header, seal};
@@ -20,8 +22,12 @@ use dkm_core::{
 
 const GROUP: GroupId = GroupId([0x47; 16]);
 
+fn folder(target: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../seeds").join(target)
+}
+
 fn write(target: &str, name: &str, bytes: &[u8]) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../seeds").join(target);
+    let folder = folder(target);
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join(name), bytes).unwrap();
 }
@@ -32,6 +38,7 @@ fn main() {
     contexts();
     records();
     names();
+    library::all();
 }
 
 fn archives() {
