@@ -18,6 +18,7 @@ mod names;
 mod record;
 mod root_key;
 mod sealed;
+mod windows;
 
 pub use mutate::Mutator;
 
@@ -42,6 +43,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("names", names::parse),
     ("record", record::decode),
     ("root_key", root_key::line),
+    ("windows_blob", windows::blob),
+    ("windows_ldif", windows::ldif),
 ];
 
 /// Runs the target of this name.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod library;
+mod windows;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,7 @@ fn main() {
     records();
     names();
     library::all();
+    windows::windows();
 }
 
 fn archives() {
