@@ -56,7 +56,9 @@ const STEPS: &[Step] = &[
     }),
     step("vectors", || vectors::run(&vectors::Arguments { check: true })),
     step("independent-reader", || {
-        shell::run(shell::command(setup::python()?).arg("testdata/vectors/reader.py"))
+        let python = setup::python()?;
+        shell::run(shell::command(&python).arg("testdata/vectors/reader.py"))?;
+        shell::run(shell::command(&python).arg("testdata/windows/reader.py"))
     }),
     step("tests", tests),
     step("simulation", || sim::with(&["run", "--seeds", "100000"])),

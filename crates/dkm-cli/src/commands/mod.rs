@@ -10,6 +10,7 @@ mod doctor;
 mod group_create;
 mod group_list;
 mod group_show;
+mod import_windows_dkm;
 mod init;
 mod inspect;
 mod key_change;
@@ -57,6 +58,9 @@ pub(crate) enum Command {
     #[cfg(feature = "active-directory")]
     #[command(subcommand)]
     Ad(Ad),
+    /// Take over keys of other systems
+    #[command(subcommand)]
+    Import(Import),
     Doctor(doctor::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
@@ -109,6 +113,12 @@ pub(crate) enum Archive {
     Inspect(archive_inspect::Arguments),
 }
 
+/// Commands that take over keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Import {
+    WindowsDkm(import_windows_dkm::Arguments),
+}
+
 /// Runs a command.
 pub(crate) fn run(command: Command, shell: &Shell) -> Result {
     match command {
@@ -136,6 +146,7 @@ pub(crate) fn run(command: Command, shell: &Shell) -> Result {
         Command::Archive(Archive::Export(arguments)) => archive_export::run(&arguments, shell),
         Command::Archive(Archive::Restore(arguments)) => archive_restore::run(arguments, shell),
         Command::Archive(Archive::Inspect(arguments)) => archive_inspect::run(&arguments, shell),
+        Command::Import(Import::WindowsDkm(arguments)) => import_windows_dkm::run(&arguments, shell),
         Command::Doctor(arguments) => doctor::run(&arguments, shell),
         Command::Completions(arguments) => completions::run(&arguments, shell),
         Command::Man(arguments) => man::run(&arguments, shell),

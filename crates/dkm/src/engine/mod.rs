@@ -13,6 +13,8 @@ mod refresh;
 mod rollover;
 mod snapshot;
 mod unknown;
+mod windows;
+mod windows_import;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -31,6 +33,7 @@ pub use destroy::Destruction;
 pub(crate) use flight::Need;
 pub use lifecycle::{Compromised, NewKey, Rolled};
 pub(crate) use rollover::Made;
+pub use windows_import::WindowsImport;
 
 use crate::clock::Clock;
 use crate::journal::{Event, EventKind, Journal};

@@ -110,25 +110,14 @@ impl Engine {
             predecessor,
             attempt,
             material: Material::None,
+            guid: None,
         };
         let (id, slot) = (key.id, key.slot());
         self.record(EventKind::KeyCreated, Some(id), None, |event| event.detail = Some(cause.to_owned()))?;
         if policy.archive_before_use {
             self.keep_escrow(&policy.archive_recipients, &key, &material)?;
         }
-        let wrap = policy.wrap == Wrap::RootKey;
-        let put = self.on_any_replica(|replica| {
-            let record = seal_record(
-                replica.repository(),
-                self.group,
-                key.clone(),
-                &material,
-                wrap,
-                self.parts.roots.as_ref(),
-            )?;
-            let bytes = Zeroizing::new(Record::Key(record).encode(self.group));
-            Ok(replica.put(self.group, Room::Keys, &slot, &bytes)?)
-        })?;
+        let put = self.put_key(&slot, &key, &material, policy.wrap)?;
         self.refresh(Need::Fresh)?;
         match put {
             Put::Created => Ok(Made::Created(NewKey { key: id, activates_at, was_there: false })),
@@ -137,7 +126,29 @@ impl Engine {
         }
     }
 
-    fn keep_escrow(
+    /// Puts a key into its slot on any replica, its material as policy wants it to lie there.
+    pub(crate) fn put_key(
+        &self,
+        slot: &SlotName,
+        key: &KeyRecord,
+        material: &Zeroizing<[u8; 32]>,
+        wrap: Wrap,
+    ) -> Result<Put> {
+        self.on_any_replica(|replica| {
+            let record = seal_record(
+                replica.repository(),
+                self.group,
+                key.clone(),
+                material,
+                wrap == Wrap::RootKey,
+                self.parts.roots.as_ref(),
+            )?;
+            let bytes = Zeroizing::new(Record::Key(record).encode(self.group));
+            Ok(replica.put(self.group, Room::Keys, slot, &bytes)?)
+        })
+    }
+
+    pub(super) fn keep_escrow(
         &self,
         recipients: &[String],
         key: &KeyRecord,
