@@ -6,7 +6,7 @@ use dkm::repository::RepositoryError;
 
 use super::directory::Directory;
 use super::expand::Expansion;
-use super::holders::Right;
+use super::holders::{Attribute, Right};
 use super::judge::{Judge, Meaning, meaning};
 use super::kind::PathKind;
 use super::readers::containers;
@@ -48,8 +48,10 @@ fn rights(directory: &Directory<'_>) -> Vec<(Meaning, Right)> {
         ),
     ];
     for (kind, name, what) in SIGNING_IN {
-        // What the schema does not have, nobody writes.
-        if let Some(attribute) = directory.attribute(name) {
+        // What the schema does not have, nobody writes. A right to key credentials waits for the schema's next version.
+        let later = (name == "msDS-KeyCredentialLink")
+            .then_some(Attribute { guid: guid::ATTRIBUTE_KEY_CREDENTIAL_LINK, set: None });
+        if let Some(attribute) = directory.attribute(name).or(later) {
             rights.push((meaning(kind, Effect::OneStep, what), Right::Write(attribute)));
         }
     }

@@ -124,6 +124,9 @@ pub(super) fn parent(dn: &str) -> Option<&str> {
     None
 }
 
+/// A container's name, and itself if it is seen.
+pub(super) type Above = (String, Option<Rc<Object>>);
+
 /// One domain controller's directory.
 #[derive(Debug)]
 pub(super) struct Directory<'a> {
@@ -308,7 +311,7 @@ impl<'a> Directory<'a> {
     }
 
     /// An object and all above it up to the domain's head, the object's parent first; none for one that is not seen.
-    pub(super) fn above(&mut self, dn: &str) -> Result<Vec<(String, Option<Rc<Object>>)>, RepositoryError> {
+    pub(super) fn above(&mut self, dn: &str) -> Result<Vec<Above>, RepositoryError> {
         let head = self.shared.url.domain_dn();
         let mut dns = Vec::new();
         let mut at = dn;

@@ -85,6 +85,14 @@ impl<'j, 'a> Judge<'j, 'a> {
             _ => StopAt::Administrators,
         };
         let expansion = self.expand(sid, stop)?;
+        if sid == self.recovery && expansion.groups.is_empty() {
+            self.draft.unchecked(
+                PathKind::D,
+                format!("who is in the recovery group {sid}"),
+                "this account does not see it",
+            );
+            return Ok(());
+        }
         for group in &expansion.cut {
             self.draft.unchecked(
                 meaning.kind,

@@ -86,7 +86,7 @@ pub(super) fn control(judge: &mut Judge<'_, '_>, layout: &Layout) -> Result<(), 
                 Room::Keys => trustees.keys(owner),
                 Room::Control => trustees.control(owner),
             };
-            deviations(judge, descriptor, &template, &[object.dn.clone()], false)?;
+            deviations(judge, descriptor, &template, std::slice::from_ref(&object.dn), false)?;
         }
     }
     let mut above = judge.directory.above(&layout.keys.dn)?.into_iter();
@@ -96,7 +96,7 @@ pub(super) fn control(judge: &mut Judge<'_, '_>, layout: &Layout) -> Result<(), 
                 holder(judge, group)?;
                 if let Some(descriptor) = &group.descriptor {
                     let owner = descriptor.owner.unwrap_or(Sid::SYSTEM);
-                    deviations(judge, descriptor, &trustees.group(owner), &[dn], false)?;
+                    deviations(judge, descriptor, &trustees.group(owner), std::slice::from_ref(&dn), false)?;
                 }
             }
             None => judge.draft.unchecked(PathKind::D, format!("who controls {dn}"), UNSEEN),

@@ -1,7 +1,9 @@
 //! A report for people.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::kind::PathKind;
 use super::report::{Class, Effect, Finding, Report};
 
 /// In which order classes are told, and under which headings.
@@ -46,6 +48,22 @@ impl fmt::Display for Finding {
     }
 }
 
+/// Those who always have control have nearly every path: each is one line. Copies of the directory are told in full.
+fn below(f: &mut fmt::Formatter<'_>, findings: &[&Finding]) -> fmt::Result {
+    let mut kinds: BTreeMap<(&str, String), BTreeSet<PathKind>> = BTreeMap::new();
+    let (copies, others): (Vec<&Finding>, Vec<&Finding>) =
+        findings.iter().copied().partition(|finding| finding.kind == PathKind::J);
+    for finding in others {
+        let sid = finding.who.sid.map(|sid| sid.to_string()).unwrap_or_default();
+        kinds.entry((&finding.who.name, sid)).or_default().insert(finding.kind);
+    }
+    for ((name, sid), kinds) in kinds {
+        let kinds: Vec<&str> = kinds.into_iter().map(PathKind::letter).collect();
+        writeln!(f, "  {name} ({sid}): {}", kinds.join(" "))?;
+    }
+    copies.iter().try_for_each(|finding| writeln!(f, "  {finding}"))
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "group     {}\nasked     {}", self.group, self.controller)?;
@@ -60,6 +78,10 @@ impl fmt::Display for Report {
             let those: Vec<_> = self.findings.iter().filter(|finding| finding.class == class).collect();
             if !those.is_empty() {
                 writeln!(f, "\n{heading}")?;
+            }
+            if class == Class::BelowAcl {
+                below(f, &those)?;
+            } else {
                 those.iter().try_for_each(|finding| writeln!(f, "  {finding}"))?;
             }
         }

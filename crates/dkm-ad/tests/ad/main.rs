@@ -1,5 +1,6 @@
 //! The repository against a real domain: Samba, with accounts, groups and tickets of its own.
 
+mod audit;
 mod conformance;
 mod stage;
 mod story;
@@ -42,7 +43,8 @@ fn run() -> anyhow::Result<ExitCode> {
         eprintln!("\nSKIPPED: every test against a real domain. {missing}\n");
         return Ok(ExitCode::SUCCESS);
     }
-    let tests: Vec<(&str, fn(&Stage) -> anyhow::Result<()>)> = [conformance::TESTS, story::TESTS].concat();
+    let tests: Vec<(&str, fn(&Stage) -> anyhow::Result<()>)> =
+        [audit::TESTS, conformance::TESTS, story::TESTS].concat();
     let trials = tests
         .into_iter()
         .map(|(name, test)| {
