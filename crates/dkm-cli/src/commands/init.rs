@@ -28,7 +28,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     let location = shell.location()?;
     let Location::Directory { path, root_keys } = &location else {
-        return Err(Failure::usage(format!("{location} can't be made by this command")));
+        return Err(Failure::usage(format!("{location} can't be made by this command"))
+            .help("dkm ad init makes a repository in Active Directory"));
     };
     let root_keys = match &arguments.root_keys {
         Some(folder) => Some(folder.clone()),
