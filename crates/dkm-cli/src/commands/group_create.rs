@@ -1,13 +1,14 @@
 //! `dkm group create`
 
 use clap::Args;
+use dkm::ErrorKind;
 use dkm::blocking::NewGroup;
 use dkm::repository::GroupAccess;
 use dkm_core::policy::Policy;
 use serde_json::json;
 
 use crate::context_pair::parse_pair;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::shape::GroupShape;
 use crate::shell::Shell;
 use crate::{policy_field, warning, when};
@@ -42,6 +43,10 @@ pub(crate) struct Arguments {
     policy: Vec<(String, String)>,
 }
 
+/// What helps an account that may not make it: there is no group yet whose owner could be asked.
+const DENIED: &str = "ask who keeps the repository: you must be able to write to its folder of groups and to that of the \
+                      root keys, and be in the Unix group that --readers names";
+
 pub(crate) fn run(arguments: Arguments, shell: &Shell) -> Result {
     let mut policy = Policy::for_directory();
     policy_field::apply(&mut policy, &arguments.policy)?;
@@ -51,7 +56,10 @@ pub(crate) fn run(arguments: Arguments, shell: &Shell) -> Result {
         owners: arguments.owner.into_iter().collect(),
     };
     let new = NewGroup { name: arguments.name, description: arguments.description, policy, access };
-    let group = shell.client()?.create_group(new)?;
+    let group = shell.client()?.create_group(new).map_err(|error| {
+        let failure = Failure::from(error);
+        if failure.kind == ErrorKind::Denied { failure.help(DENIED) } else { failure }
+    })?;
     let view = group.view()?;
     warning::about(&shell.terminal, &view);
     let first = view.ring.keys.first();
