@@ -13,6 +13,7 @@ mod refresh;
 mod rollover;
 mod snapshot;
 mod unknown;
+mod watched;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -31,6 +32,7 @@ pub use destroy::Destruction;
 pub(crate) use flight::Need;
 pub use lifecycle::{Compromised, NewKey, Rolled};
 pub(crate) use rollover::Made;
+pub use watched::Ranges;
 
 use crate::clock::Clock;
 use crate::journal::{Event, EventKind, Journal};
