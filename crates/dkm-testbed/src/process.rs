@@ -17,7 +17,7 @@ const FOLDERS: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// Between two looks at something that will come.
 const LOOK: Duration = Duration::from_millis(20);
 /// A loaded machine is slow, a hanging server is a bug: this tells them apart.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 /// How long an orderly stop may take before it becomes a kill.
 const STOP: Duration = Duration::from_secs(5);
 
@@ -96,11 +96,21 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts one. What it writes to its standard streams goes to `output`.
-    pub(crate) fn start(arguments: &[&OsStr], pid_file: &Path, output: &Path) -> Result<Self> {
+    pub(crate) fn start(
+        arguments: &[&OsStr],
+        krb5_conf: &Path,
+        pid_file: &Path,
+        output: &Path,
+    ) -> Result<Self> {
         let _ = fs::remove_file(pid_file);
         let log = fs::OpenOptions::new().create(true).append(true).open(output)?;
         let mut keeper = keeper(include_str!("supervisor.sh"), "dkm-testbed-supervisor");
-        keeper.arg(pid_file).args(arguments).stderr(log.try_clone()?).stdout(log);
+        keeper
+            .arg(pid_file)
+            .args(arguments)
+            .env("KRB5_CONFIG", krb5_conf)
+            .stderr(log.try_clone()?)
+            .stdout(log);
         let mut supervisor = keeper.spawn().context("can't start sh")?;
         let first = wait_for("the server's start", || {
             let Ok(text) = fs::read_to_string(pid_file) else {

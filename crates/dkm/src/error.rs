@@ -164,6 +164,12 @@ pub enum Error {
     /// Something that the caller gave cannot be.
     #[error("{0}")]
     Invalid(String),
+    /// So many asynchronous calls wait for the repository that no more are taken.
+    #[error("{waiting} calls wait for the repository already")]
+    Busy {
+        /// How many.
+        waiting: usize,
+    },
     /// A file or a stream failed.
     #[error("{what} {}: {source}", path.display())]
     Io {
@@ -232,7 +238,7 @@ impl Error {
             Self::NoRight { .. } => ErrorKind::Denied,
             Self::Record(_) | Self::Archive(_) => ErrorKind::Corrupt,
             Self::Io { source, .. } => io_kind(source),
-            Self::Journal { .. } => ErrorKind::Unavailable,
+            Self::Journal { .. } | Self::Busy { .. } => ErrorKind::Unavailable,
             Self::Internal(_) => ErrorKind::Internal,
         }
     }
@@ -262,6 +268,9 @@ impl Error {
             Self::Refused { advice, .. } => advice,
             Self::Journal { .. } => {
                 "free space or give another journal with DKM_AUDIT_LOG; what must be recorded is not done unrecorded"
+            }
+            Self::Busy { .. } => {
+                "check that the repository answers; try again later, and limit how many calls are made at once"
             }
             Self::Io { source, .. } => match io_kind(source) {
                 ErrorKind::NotFound => "check the name",

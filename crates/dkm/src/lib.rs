@@ -46,6 +46,7 @@ pub mod fuzzing;
 pub mod journal;
 mod json_lines;
 mod location;
+mod off_thread;
 mod progress;
 mod reading;
 pub mod repository;

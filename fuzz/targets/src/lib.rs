@@ -11,6 +11,7 @@ mod accounts;
 mod archive;
 mod blob;
 mod context;
+mod descriptor;
 mod json;
 mod location;
 mod mutate;
@@ -43,6 +44,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("names", names::parse),
     ("record", record::decode),
     ("root_key", root_key::line),
+    ("security_descriptor", descriptor::parse),
     ("windows_blob", windows::blob),
     ("windows_ldif", windows::ldif),
 ];

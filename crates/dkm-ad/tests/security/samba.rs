@@ -17,7 +17,7 @@ const PYTHON: &str = "/usr/bin/python3";
 const CASES: usize = 400;
 
 /// The same values in each run.
-fn sample<S: Strategy>(strategy: &S, count: usize) -> Vec<S::Value> {
+pub(crate) fn sample<S: Strategy>(strategy: &S, count: usize) -> Vec<S::Value> {
     let mut runner = TestRunner::deterministic();
     (0..count).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect()
 }

@@ -1,5 +1,7 @@
 //! The commands, one a file.
 
+#[cfg(feature = "active-directory")]
+mod ad_init;
 mod archive_export;
 mod archive_inspect;
 mod archive_restore;
@@ -52,12 +54,23 @@ pub(crate) enum Command {
     /// Export, inspect and restore a group's keys, sealed to age recipients
     #[command(subcommand)]
     Archive(Archive),
+    /// Set up and check a repository in Active Directory
+    #[cfg(feature = "active-directory")]
+    #[command(subcommand)]
+    Ad(Ad),
     /// Take over keys of other systems
     #[command(subcommand)]
     Import(Import),
     Doctor(doctor::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
+}
+
+/// Commands on a repository in Active Directory.
+#[cfg(feature = "active-directory")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ad {
+    Init(ad_init::Arguments),
 }
 
 /// Commands on groups.
@@ -111,6 +124,8 @@ pub(crate) fn run(command: Command, shell: &Shell) -> Result {
     match command {
         Command::Quickstart(arguments) => quickstart::run(&arguments, shell),
         Command::Init(arguments) => init::run(&arguments, shell),
+        #[cfg(feature = "active-directory")]
+        Command::Ad(Ad::Init(arguments)) => ad_init::run(&arguments, shell),
         Command::Group(Group::Create(arguments)) => group_create::run(arguments, shell),
         Command::Group(Group::List(arguments)) => group_list::run(&arguments, shell),
         Command::Group(Group::Show(arguments)) => group_show::run(&arguments, shell),

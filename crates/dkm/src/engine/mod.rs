@@ -37,6 +37,7 @@ pub use windows_import::WindowsImport;
 
 use crate::clock::Clock;
 use crate::journal::{Event, EventKind, Journal};
+use crate::off_thread::Threads;
 use crate::reading::Unread;
 use crate::repository::Repository;
 use crate::root_key::{RootKeyError, RootKeyProvider};
@@ -58,6 +59,8 @@ pub(crate) struct Parts {
     pub(crate) journal: Option<Arc<dyn Journal>>,
     pub(crate) escrow: Option<Arc<dyn Escrow>>,
     pub(crate) vault: Arc<Vault>,
+    /// For asynchronous calls that must wait.
+    pub(crate) threads: Arc<Threads>,
     /// Names this client's luck in rollovers.
     pub(crate) identity: [u8; 16],
     /// Whether a thread refreshes; otherwise calls do when it is time.

@@ -41,7 +41,40 @@ impl Engine {
         }
     }
 
+    /// Whether this client should make a group's first key: its maker did not read it, and left that to a creator.
+    ///
+    /// Every replica must have been read and none hold a key, known or not: one that lags behind must not make a client
+    /// begin anew.
+    pub(crate) fn wants_first_key(&self) -> bool {
+        let state = self.state();
+        let rights = state.member.rights();
+        let ring = state.member.ring();
+        rights.read
+            && rights.create
+            && ring.policy().is_some()
+            && ring.keys.is_empty()
+            && state.faults.is_empty()
+            && state.unread.iter().all(|unread| unread.room != Room::Keys)
+            && !state.replicas.is_empty()
+            && state.replicas.iter().all(|replica| replica.error.is_none())
+    }
+
+    fn make_first_key(&self) -> Result<Option<NewKey>> {
+        self.refresh(Need::Fresh)?;
+        if !self.wants_first_key() {
+            return Ok(None);
+        }
+        let made = self.make_key(None, self.parts.clock.now(), "first")?;
+        Ok(match made {
+            Made::Created(key) => Some(key),
+            Made::Adopted => None,
+        })
+    }
+
     fn try_drive(&self) -> Result<Option<NewKey>> {
+        if self.wants_first_key() {
+            return self.make_first_key();
+        }
         let Some((predecessor, ..)) = create_of(self.plan()) else { return Ok(None) };
         // Others may have made it since we read.
         self.refresh(Need::Fresh)?;

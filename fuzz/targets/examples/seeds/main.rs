@@ -3,6 +3,7 @@
 // A developer's tool: it stops at the first fault.
 #![allow(clippy::unwrap_used)]
 
+mod directory;
 mod library;
 mod windows;
 
@@ -40,6 +41,7 @@ fn main() {
     records();
     names();
     library::all();
+    directory::all();
     windows::windows();
 }
 
