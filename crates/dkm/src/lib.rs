@@ -66,7 +66,6 @@ pub use client::{Client, Group};
 pub use dkm_core as core;
 pub use dkm_core::policy::Policy;
 pub use dkm_core::{Context, Digest, GroupId, KeyGuid, KeyId, Plaintext, Suite, Timestamp};
-pub use dkm_core::{Context, Digest, GroupId, KeyId, Plaintext, Suite, Timestamp};
 pub use engine::{Compromised, Destruction, NewKey, Ranges, Reprotected, Rolled, Streamed};
 pub use engine::{Compromised, Destruction, NewKey, Reprotected, Rolled, Streamed, WindowsImport};
 pub use error::{Error, ErrorKind, Result};
