@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+mod client;
 mod discovery;
 pub mod init;
 mod ldap;
@@ -14,7 +15,7 @@ mod roles;
 pub mod security;
 mod url;
 
+pub use client::{DEFAULT_ROOT_KEYS, open};
 pub use ldap::{Identity, LdapError};
-pub use replica::READERS_GROUP;
 pub use repository::{AdRepository, Limits};
 pub use url::{AdUrl, Controller, DEFAULT_CONTAINER, ParseAdUrlError};

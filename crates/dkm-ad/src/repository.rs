@@ -114,6 +114,8 @@ pub(crate) struct Greeting {
     pub(crate) repository: RepositoryId,
     pub(crate) replica: ReplicaId,
     pub(crate) account: Sid,
+    /// The account and every group it is in, as the domain controller decides with them.
+    pub(crate) token: BTreeSet<Sid>,
     pub(crate) domain: Domain,
     /// The time it told, and when that was here.
     pub(crate) clock: (Timestamp, Instant),
@@ -257,6 +259,7 @@ impl Shared {
             repository: RepositoryId(self.guid(number, &container, "objectGUID")?),
             replica: ReplicaId(self.guid(number, &described, "invocationId")?),
             account,
+            token: root.values("tokenGroups").filter_map(|sid| Sid::parse(sid).ok()).collect(),
         };
         if let Some(mut remembered) = self.remembered(number) {
             remembered.settings = Some(service);

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::admin;
+use crate::controller::Controller;
 use crate::domain::Domain;
 use crate::process::{self, command};
 
@@ -163,6 +164,23 @@ impl Domain {
     /// # Errors
     /// The domain refuses: the account is disabled, or the keytab is old.
     pub fn ccache(&self, account: &Account, lifetime: Option<u32>) -> Result<PathBuf> {
+        self.kinit(self.env(), account, lifetime)
+    }
+
+    /// As [`Domain::ccache`], from this controller and no other.
+    ///
+    /// # Errors
+    /// As [`Domain::ccache`]; also if the controller does not answer.
+    pub fn ccache_at(
+        &self,
+        controller: &Controller,
+        account: &Account,
+        lifetime: Option<u32>,
+    ) -> Result<PathBuf> {
+        self.kinit(self.env_at(controller), account, lifetime)
+    }
+
+    fn kinit(&self, env: Vec<(String, String)>, account: &Account, lifetime: Option<u32>) -> Result<PathBuf> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         if lifetime.is_some_and(|seconds| seconds < SHORTEST_TICKET) {
             bail!("a ticket must last {SHORTEST_TICKET} s or more");
@@ -170,7 +188,7 @@ impl Domain {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let cache = self.clients().join(format!("{}.{count}.ccache", account.sam));
         let mut kinit = command("kinit");
-        kinit.envs(self.env()).arg("-c").arg(&cache).arg("-k").arg("-t").arg(&account.keytab);
+        kinit.envs(env).arg("-c").arg(&cache).arg("-k").arg("-t").arg(&account.keytab);
         if let Some(seconds) = lifetime {
             kinit.args(["-l", &format!("{seconds}s")]);
         }

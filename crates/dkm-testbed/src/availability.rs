@@ -12,8 +12,10 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("ldapsearch", "ldap-utils"),
     ("openssl", "openssl"),
     ("ip", "iproute2"),
+    ("winbindd", "winbind"),
     ("setpriv", "util-linux"),
     ("unshare", "util-linux"),
+    ("nsenter", "util-linux"),
 ];
 
 /// Files that a domain needs, and the Debian package of each.
@@ -37,6 +39,10 @@ pub(crate) fn check() -> Result<(), String> {
         if !Path::new(file).exists() {
             missing.push(format!("{file} (Debian: {package})"));
         }
+    }
+    let namespaces = ["--pid", "--net", "--mount", "--fork", "true"];
+    if missing.is_empty() && process::run(process::command("unshare").args(namespaces)).is_err() {
+        missing.push("the right to make namespaces (in a container: CAP_SYS_ADMIN)".to_owned());
     }
     if missing.is_empty() { Ok(()) } else { Err(format!("missing: {}", missing.join("; "))) }
 }

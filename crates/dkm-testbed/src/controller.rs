@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,9 +20,6 @@ use crate::process::{self, Server, command};
 pub struct Controller {
     pub(crate) fqdn: String,
     pub(crate) ip: Ipv4Addr,
-    pub(crate) realm: String,
-    pub(crate) base: String,
-    pub(crate) domain_sid: String,
     pub(crate) folder: PathBuf,
     /// Words before the server's command line, to start it somewhere else.
     pub(crate) prefix: Vec<String>,
@@ -86,24 +84,30 @@ impl Controller {
         admin::text(&self.ask(&json!({"do": "facts"}))?, "invocation_id")
     }
 
-    pub(crate) fn conf(&self) -> PathBuf {
-        self.folder.join("smb.conf")
-    }
-
     pub(crate) fn tool_conf(&self) -> PathBuf {
         self.folder.join("tool.conf")
     }
 
-    /// Starts the server and returns when nothing is missing for a client.
-    pub(crate) fn start_server(&self, ready: impl Fn() -> Result<()>) -> Result<()> {
-        let conf = self.conf();
+    /// A program that runs where the server does.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let Some((first, others)) = self.prefix.split_first() else {
+            return command(program);
+        };
+        let mut command = command(first);
+        command.args(others).arg(program);
+        command
+    }
+
+    /// Starts the server, which asks a Kerberos service itself, and returns when nothing is missing for a client.
+    pub(crate) fn start_server(&self, krb5_conf: &Path, ready: impl Fn() -> Result<()>) -> Result<()> {
+        let conf = self.folder.join("smb.conf");
         let mut arguments: Vec<&OsStr> = self.prefix.iter().map(AsRef::as_ref).collect();
         for argument in ["samba", "--foreground", "--no-process-group", "--configfile"] {
             arguments.push(argument.as_ref());
         }
         arguments.push(conf.as_ref());
         let output = self.folder.join("output.log");
-        let server = Server::start(&arguments, &self.folder.join("server.pid"), &output)?;
+        let server = Server::start(&arguments, krb5_conf, &self.folder.join("server.pid"), &output)?;
         let mut last = None;
         let result = process::wait_for(&format!("the start of {}", self.fqdn), || {
             if !server.runs() {
@@ -298,7 +302,7 @@ impl Controller {
     }
 
     /// Has an LDAP client bind with a Kerberos ticket and read the domain's head.
-    pub(crate) fn bind(&self, env: &[(String, String)], cache: &Path) -> Result<()> {
+    pub(crate) fn bind(&self, env: &[(String, String)], cache: &Path, base: &str) -> Result<()> {
         process::run(
             command("ldapsearch")
                 .args([
@@ -313,7 +317,7 @@ impl Controller {
                     "-H",
                     &self.ldap_url(),
                 ])
-                .args(["-b", &self.base, "objectClass"])
+                .args(["-b", base, "objectClass"])
                 .envs(env.iter().map(|(name, value)| (name, value)))
                 .env("KRB5CCNAME", cache),
         )?;

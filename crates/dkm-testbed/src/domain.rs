@@ -1,20 +1,22 @@
-//! A whole domain: from options to a client's environment.
+//! A whole domain, as a test sees it.
 
-use std::fs;
+use std::env;
+use std::io::{self, Write as _};
 use std::net::Ipv4Addr;
 use std::ops::Deref;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
-use anyhow::{Result, anyhow};
-use serde_json::json;
+use anyhow::{Context as _, Result, anyhow, bail};
 
-use crate::accounts::{Account, random_password, shown};
+use crate::accounts::{Account, shown};
 use crate::address::Address;
 use crate::controller::Controller;
+use crate::network::Network;
 use crate::process::Guard;
-use crate::{admin, availability, files, template};
+use crate::{availability, start};
+
+/// In the environment, makes tests that need a domain fail instead of skipping.
+const REQUIRED: &str = "DKM_TESTBED";
 
 /// What a domain is to be like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,44 +25,62 @@ pub struct Options {
     pub realm: String,
     /// The first controller's host name.
     pub host: String,
+    /// The second controller's host name, if there is to be one. Each has a network of its own then.
+    pub second: Option<String>,
     /// Whether a SASL bind inside TLS is allowed, as Samba can and Windows with required signing doesn't.
     pub sasl_inside_tls: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { realm: "DKM.TEST".to_owned(), host: "dc1".to_owned(), sasl_inside_tls: true }
+        Self { realm: "DKM.TEST".to_owned(), host: "dc1".to_owned(), second: None, sasl_inside_tls: true }
     }
 }
 
 impl Options {
+    /// Two controllers that replicate.
+    #[must_use]
+    pub fn two() -> Self {
+        Self { second: Some("dc2".to_owned()), ..Self::default() }
+    }
+
     /// The domain's old short name.
     pub(crate) fn workgroup(&self) -> &str {
         self.realm.split('.').next().unwrap_or(&self.realm)
     }
 
-    fn domain(&self) -> String {
+    /// The domain's name.
+    pub(crate) fn domain(&self) -> String {
         self.realm.to_lowercase()
+    }
+
+    /// The controllers' names.
+    pub(crate) fn hosts(&self) -> Vec<&str> {
+        std::iter::once(self.host.as_str()).chain(self.second.as_deref()).collect()
     }
 }
 
-/// A running domain, spoken to through its first controller. Dropping it leaves nothing behind; neither does the end
-/// of the process, however it comes.
+/// A running domain. It is spoken to through its first controller, unless another is named. Dropping it leaves nothing
+/// behind; neither does the end of the process, however it comes.
 #[derive(Debug)]
 pub struct Domain {
-    first: Controller,
-    admin: Account,
-    folder: PathBuf,
-    // Fields are dropped in this order: the folder goes after the servers that use it.
-    _guard: Guard,
-    _address: Address,
+    // Fields are dropped in this order: the guard removes the folder after the servers that use it.
+    pub(crate) controllers: Vec<Controller>,
+    pub(crate) options: Options,
+    pub(crate) base: String,
+    pub(crate) sid: String,
+    pub(crate) admin: Account,
+    pub(crate) folder: PathBuf,
+    pub(crate) network: Option<Network>,
+    pub(crate) _guard: Guard,
+    pub(crate) _address: Address,
 }
 
 impl Deref for Domain {
     type Target = Controller;
 
     fn deref(&self) -> &Controller {
-        &self.first
+        &self.controllers[0]
     }
 }
 
@@ -68,86 +88,34 @@ impl Domain {
     /// Whether domains can be run here.
     ///
     /// # Errors
-    /// Everything that is missing. A test should print it and say that it was skipped.
+    /// Everything that is missing.
     pub fn available() -> Result<(), String> {
         availability::check()
     }
 
-    /// Starts a domain with one controller, and waits until LDAP and Kerberos work.
+    /// As [`Domain::start`]. Where no domain can be run there is none, and standard error says that nothing was tested,
+    /// past the test harness, which keeps what passing tests print to itself.
+    ///
+    /// # Errors
+    /// As [`Domain::start`]; also what is missing, if `DKM_TESTBED=required` is in the environment.
+    pub fn start_or_skip(options: &Options) -> Result<Option<Self>> {
+        if let Err(missing) = Self::available() {
+            if env::var_os(REQUIRED).is_some_and(|value| value == "required") {
+                bail!("{REQUIRED} is required: {missing}");
+            }
+            writeln!(io::stderr(), "SKIPPED, NOTHING WAS TESTED: no domain can be run here: {missing}")?;
+            return Ok(None);
+        }
+        Self::start(options).map(Some)
+    }
+
+    /// Starts a domain, and waits until LDAP and Kerberos work on each controller, and replication between them.
     ///
     /// # Errors
     /// Something is missing on this machine, or Samba fails: its last words are in the error.
     pub fn start(options: &Options) -> Result<Self> {
         Self::available().map_err(|missing| anyhow!(missing))?;
-        // Not below the target folder: paths of sockets may have 107 bytes.
-        let folder = tempfile::Builder::new().prefix("dkm-testbed-").tempdir()?.keep();
-        let guard = Guard::new(&folder, &[])?;
-        // Clients may run as somebody else; what is secret is in private folders.
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
-        let clients = folder.join("clients");
-        fs::create_dir(&clients)?;
-        let address = Address::claim()?;
-        let ip = address.ip();
-
-        let home = folder.join(&options.host);
-        fs::create_dir(&home)?;
-        template::copy_to(&home, options)?;
-        let tool_conf = files::tool_conf(&home, options, &options.host, &format!("{ip}/8"))?;
-        fs::write(home.join("smb.conf"), tool_conf.clone() + &files::server_conf(&home, options))?;
-        fs::write(home.join("tool.conf"), tool_conf)?;
-        fs::write(clients.join("krb5.conf"), files::krb5_conf(&options.realm, &[ip]))?;
-        files::make_authority(&folder)?;
-        fs::copy(folder.join("ca.pem"), clients.join("ca.pem"))?;
-        fs::write(clients.join("ldap.conf"), files::ldap_conf(&clients.join("ca.pem")))?;
-        let fqdn = format!("{}.{}", options.host, options.domain());
-        files::make_certificate(&folder, &home.join("private/tls"), &fqdn, ip)?;
-
-        let mut first = Controller {
-            fqdn,
-            ip,
-            realm: options.realm.clone(),
-            base: String::new(),
-            domain_sid: String::new(),
-            folder: home,
-            prefix: Vec::new(),
-            server: Mutex::default(),
-            helper: Mutex::default(),
-            keytabs: Mutex::default(),
-        };
-        let facts = first.ask(&json!({"do": "facts"}))?;
-        first.base = admin::text(&facts, "base")?;
-        first.domain_sid = admin::text(&facts, "sid")?;
-        let sid = format!("{}-500", first.domain_sid);
-        let dn = format!("CN=Administrator,CN=Users,{}", first.base);
-        let admin = Account {
-            sam: "Administrator".to_owned(),
-            dn,
-            sid,
-            password: random_password()?,
-            keytab: clients.join("Administrator.keytab"),
-            principal: format!("Administrator@{}", options.realm),
-        };
-        let domain = Self { first, admin, folder, _guard: guard, _address: address };
-        domain.prepare()?;
-        domain.restart()?;
-        Ok(domain)
-    }
-
-    /// What a provision leaves to be done.
-    fn prepare(&self) -> Result<()> {
-        // Samba gives its account no name for LDAP that clients ask for; and ours speak to an address.
-        self.modify_ldif(&format!(
-            "dn: CN={},OU=Domain Controllers,{}\nchangetype: modify\nadd: servicePrincipalName\n\
-             servicePrincipalName: ldap/{}\nservicePrincipalName: ldap/{}\n",
-            self.first.host().to_uppercase(),
-            self.base,
-            self.fqdn,
-            self.ip
-        ))?;
-        let mut admin = self.admin.clone();
-        let password = admin.password.clone();
-        self.set_password(&mut admin, &password)?;
-        self.keytab(&self.admin).map(drop)
+        Self::from_template(options)
     }
 
     /// Starts the first controller's server, after ending it if it runs, and waits until LDAP and Kerberos work.
@@ -155,41 +123,63 @@ impl Domain {
     /// # Errors
     /// Samba fails.
     pub fn restart(&self) -> Result<()> {
-        self.stop()?;
-        self.first.start_server(|| {
-            let cache = self.ccache(&self.admin, None)?;
-            self.first.bind(&self.env(), &cache)
+        self.restart_controller(self)
+    }
+
+    /// As [`Domain::restart`], of any controller.
+    ///
+    /// # Errors
+    /// Samba fails, or the controller is lost.
+    pub fn restart_controller(&self, controller: &Controller) -> Result<()> {
+        controller.stop()?;
+        controller.start_server(&self.krb5_conf_of(controller), || {
+            let cache = self.ccache_at(controller, &self.admin, None)?;
+            controller.bind(&self.env_at(controller), &cache, &self.base)
         })
+    }
+
+    /// All controllers.
+    #[must_use]
+    pub fn controllers(&self) -> &[Controller] {
+        &self.controllers
+    }
+
+    /// The second controller.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn second(&self) -> Result<&Controller> {
+        self.controllers.get(1).context("the domain has one controller")
     }
 
     /// The Kerberos realm.
     #[must_use]
     pub fn realm(&self) -> &str {
-        &self.first.realm
+        &self.options.realm
     }
 
     /// The domain's DNS name.
     #[must_use]
     pub fn name(&self) -> String {
-        self.first.realm.to_lowercase()
+        self.options.domain()
     }
 
     /// The distinguished name of the domain's head.
     #[must_use]
     pub fn base(&self) -> &str {
-        &self.first.base
+        &self.base
     }
 
     /// The domain's security identifier, as text.
     #[must_use]
     pub fn sid(&self) -> &str {
-        &self.first.domain_sid
+        &self.sid
     }
 
     /// Addresses of all controllers.
     #[must_use]
     pub fn addresses(&self) -> Vec<Ipv4Addr> {
-        vec![self.first.ip]
+        self.controllers.iter().map(Controller::address).collect()
     }
 
     /// The built-in administrator.
@@ -210,6 +200,12 @@ impl Domain {
         self.clients().join("krb5.conf")
     }
 
+    /// The Kerberos configuration for clients that are to ask this controller only.
+    #[must_use]
+    pub fn krb5_conf_of(&self, controller: &Controller) -> PathBuf {
+        start::krb5_conf_of(&self.clients(), controller)
+    }
+
     /// The domain's folder: removed in the end.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -224,8 +220,18 @@ impl Domain {
     /// Add `KRB5CCNAME` with what [`Domain::ccache`] returns.
     #[must_use]
     pub fn env(&self) -> Vec<(String, String)> {
+        self.env_of(&self.krb5_conf())
+    }
+
+    /// As [`Domain::env`], for clients that are to get tickets from this controller only.
+    #[must_use]
+    pub fn env_at(&self, controller: &Controller) -> Vec<(String, String)> {
+        self.env_of(&self.krb5_conf_of(controller))
+    }
+
+    fn env_of(&self, krb5_conf: &Path) -> Vec<(String, String)> {
         vec![
-            ("KRB5_CONFIG".to_owned(), shown(&self.krb5_conf())),
+            ("KRB5_CONFIG".to_owned(), shown(krb5_conf)),
             ("LDAPCONF".to_owned(), shown(&self.clients().join("ldap.conf"))),
         ]
     }

@@ -1,11 +1,13 @@
 //! The configuration files of a domain, and its certificates.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
 use anyhow::Result;
 
+use crate::controller::Controller;
 use crate::domain::Options;
 use crate::process::{self, command};
 
@@ -36,9 +38,10 @@ pub(crate) fn tool_conf(folder: &Path, options: &Options, host: &str, interface:
     let mut text = format!(
         "[global]\n  netbios name = {host}\n  realm = {}\n  workgroup = {}\n  \
          server role = active directory domain controller\n  interfaces = {interface}\n  \
-         bind interfaces only = yes\n  server services = ldap, cldap, kdc, drepl, rpc, winbindd\n",
+         bind interfaces only = yes\n  server services = ldap, cldap, kdc, drepl, rpc, winbindd{}\n",
         options.realm,
         options.workgroup(),
+        if options.second.is_some() { ", kcc" } else { "" },
     );
     for (name, own) in FOLDERS {
         let path = folder.join(own);
@@ -58,6 +61,24 @@ pub(crate) fn server_conf(folder: &Path, options: &Options) -> String {
          dsdb_group_json_audit:5@{folder}/groups.json\n  \
          ldap server require strong auth = {strong}\n  dreplsrv:notify_interval = 1\n"
     )
+}
+
+/// The names that a controller knows: itself, the other, and what replication calls them.
+pub(crate) fn hosts(
+    options: &Options,
+    controllers: &[Controller],
+    settings: &BTreeMap<String, String>,
+) -> String {
+    let domain = options.domain();
+    let mut text = "127.0.0.1 localhost\n".to_owned();
+    for controller in controllers {
+        let (ip, host) = (controller.address(), controller.host());
+        text += &format!("{ip} {} {host}\n", controller.fqdn());
+        if let Some(guid) = settings.get(host) {
+            text += &format!("{ip} {guid}._msdcs.{domain}\n");
+        }
+    }
+    text
 }
 
 /// Kerberos for the clients of a domain: no name service, no guesses.

@@ -15,7 +15,7 @@ import samba.dckeytab  # noqa: F401  (gives Net its export_keytab)
 from samba import dsdb
 from samba.auth import system_session
 from samba.credentials import Credentials
-from samba.dcerpc import security
+from samba.dcerpc import misc, security
 from samba.ndr import ndr_pack, ndr_unpack
 from samba.net import Net
 from samba.param import LoadParm
@@ -170,13 +170,24 @@ def rename(dn, to):
     db.rename(dn, to)
 
 
-def facts():
+def name_controller(host, names):
+    dn = "CN=%s,OU=Domain Controllers,%s" % (host.upper(), db.get_default_basedn())
+    present = db.search(dn, ldb.SCOPE_BASE, attrs=["servicePrincipalName"])[0].get("servicePrincipalName", [])
+    present = {str(name).lower() for name in present}
+    missing = [name for name in names if name.lower() not in present]
+    if missing:
+        change(dn, "servicePrincipalName", missing, ldb.FLAG_MOD_ADD)
+
+
+def controllers():
+    found = db.search(db.get_config_basedn(), ldb.SCOPE_SUBTREE, "(objectClass=nTDSDSA)", ["objectGUID"])
     return {
-        "base": str(db.get_default_basedn()),
-        "sid": str(domain_sid),
-        "invocation_id": db.get_invocation_id(),
-        "server": db.host_dns_name(),
+        entry.dn.get_component_value(1).lower(): str(ndr_unpack(misc.GUID, entry["objectGUID"][0])) for entry in found
     }
+
+
+def facts():
+    return {"sid": str(domain_sid), "invocation_id": db.get_invocation_id()}
 
 
 def answer(line):

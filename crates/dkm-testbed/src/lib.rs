@@ -17,6 +17,8 @@
 //! domain, a killed one too. Needs root and Debian's Samba packages: [`Domain::available`] says what is missing.
 
 #![forbid(unsafe_code)]
+// Namespaces, and signals at a parent's death; elsewhere the crate is empty.
+#![cfg(target_os = "linux")]
 
 mod accounts;
 mod address;
@@ -25,7 +27,10 @@ mod availability;
 mod controller;
 mod domain;
 mod files;
+mod network;
 mod process;
+mod second;
+mod start;
 mod template;
 
 pub use accounts::{Account, Group};

@@ -96,11 +96,21 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts one. What it writes to its standard streams goes to `output`.
-    pub(crate) fn start(arguments: &[&OsStr], pid_file: &Path, output: &Path) -> Result<Self> {
+    pub(crate) fn start(
+        arguments: &[&OsStr],
+        krb5_conf: &Path,
+        pid_file: &Path,
+        output: &Path,
+    ) -> Result<Self> {
         let _ = fs::remove_file(pid_file);
         let log = fs::OpenOptions::new().create(true).append(true).open(output)?;
         let mut keeper = keeper(include_str!("supervisor.sh"), "dkm-testbed-supervisor");
-        keeper.arg(pid_file).args(arguments).stderr(log.try_clone()?).stdout(log);
+        keeper
+            .arg(pid_file)
+            .args(arguments)
+            .env("KRB5_CONFIG", krb5_conf)
+            .stderr(log.try_clone()?)
+            .stdout(log);
         let mut supervisor = keeper.spawn().context("can't start sh")?;
         let first = wait_for("the server's start", || {
             let Ok(text) = fs::read_to_string(pid_file) else {

@@ -1,4 +1,6 @@
 //! Provisioned domains, kept: a copy takes a tenth of a second, a provision several.
+//!
+//! All copies are the same domain, with the same keys and identifiers. They never meet.
 
 use std::env;
 use std::fs::{self, File};
@@ -11,19 +13,20 @@ use crate::domain::Options;
 use crate::files;
 use crate::process::{self, command};
 
+/// Counted up when templates change, so that no old one is taken for a new one.
+const LAYOUT: u32 = 2;
+
 /// A folder of Cargo's for what is worth keeping between runs.
-pub(crate) fn kept() -> PathBuf {
+fn kept() -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
     target.join("dkm-testbed")
 }
 
-/// Copies the database of a domain with these options to `folder`; provisions it first if none is kept.
-///
-/// All copies are the same domain, with the same keys and identifiers. They never meet.
-pub(crate) fn copy_to(folder: &Path, options: &Options) -> Result<()> {
+/// The template for these options: a folder with one for each controller, by its name. Made first if none is kept.
+pub(crate) fn find(options: &Options, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let version = process::run(command("samba").arg("--version"))?;
-    let name: String = format!("{} {} {}", version.trim(), options.realm, options.host)
+    let name: String = format!("{LAYOUT} {} {} {}", version.trim(), options.realm, options.hosts().join(" "))
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
         .collect();
@@ -37,21 +40,28 @@ pub(crate) fn copy_to(folder: &Path, options: &Options) -> Result<()> {
         if !template.is_dir() {
             let unfinished = kept.join(format!("{name}.unfinished"));
             let _ = fs::remove_dir_all(&unfinished);
-            provision(&unfinished, options)?;
+            fs::create_dir(&unfinished)?;
+            make(&unfinished)?;
             fs::rename(&unfinished, &template)?;
         }
     }
+    Ok(template)
+}
+
+/// Copies what a controller must not lose.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     for part in ["private", "state"] {
-        process::run(command("cp").args(["-a", "--sparse=always"]).arg(template.join(part)).arg(folder))?;
+        process::run(command("cp").args(["-a", "--sparse=always"]).arg(from.join(part)).arg(to))?;
     }
     Ok(())
 }
 
-/// Makes the domain. The administrator gets a random password, which nobody learns; each copy sets its own.
-fn provision(folder: &Path, options: &Options) -> Result<()> {
-    fs::create_dir_all(folder)?;
+/// Makes a domain. The administrator gets a random password, which nobody learns; each copy sets its own.
+pub(crate) fn provision(folder: &Path, options: &Options) -> Result<()> {
+    let folder = folder.join(&options.host);
+    fs::create_dir_all(&folder)?;
     let conf = folder.join("base.conf");
-    fs::write(&conf, files::base_conf(folder))?;
+    fs::write(&conf, files::base_conf(&folder))?;
     process::run(
         command("samba-tool")
             .args([

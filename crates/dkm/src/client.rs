@@ -1,16 +1,18 @@
 //! The asynchronous client, for any executor: calls that find their key in memory return at once; the others wait on
-//! a thread of their own, never on the caller's.
+//! a thread of their own, never on the caller's. Of these threads there are only so many at a time: further calls wait
+//! for one to end.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context as Task, Poll, Waker};
+use std::sync::{Arc, LazyLock};
 
-use dkm_core::{Context, GroupId, Plaintext};
+use dkm_core::{Context, GroupId, KeyGuid, Plaintext};
 
 use crate::blocking::{self, GroupSummary, NewGroup, Options};
 use crate::engine::Reprotected;
-use crate::{Error, Location, Result};
+use crate::off_thread::{Threads, off_thread};
+use crate::{Location, Result};
+
+/// Clients being opened have no client yet to share threads with.
+static OPENING: LazyLock<Arc<Threads>> = LazyLock::new(Arc::default);
 
 /// A client of one repository.
 #[derive(Debug, Clone)]
@@ -25,7 +27,7 @@ impl Client {
     /// As [`blocking::Client::open`].
     pub async fn open(location: &Location, options: Options) -> Result<Self> {
         let location = location.clone();
-        let inner = off_thread(move || blocking::Client::open(&location, options)).await?;
+        let inner = off_thread(&OPENING, move || blocking::Client::open(&location, options)).await?;
         Ok(Self { inner })
     }
 
@@ -35,7 +37,7 @@ impl Client {
     /// As [`blocking::Client::groups`].
     pub async fn groups(&self) -> Result<Vec<GroupSummary>> {
         let inner = self.inner.clone();
-        off_thread(move || inner.groups()).await
+        off_thread(self.inner.threads(), move || inner.groups()).await
     }
 
     /// The group of this name or id, read.
@@ -44,7 +46,7 @@ impl Client {
     /// As [`blocking::Client::group`].
     pub async fn group(&self, name_or_id: &str) -> Result<Group> {
         let (inner, name) = (self.inner.clone(), name_or_id.to_owned());
-        off_thread(move || inner.group(&name)).await.map(Group::from)
+        off_thread(self.inner.threads(), move || inner.group(&name)).await.map(Group::from)
     }
 
     /// Makes a group.
@@ -53,7 +55,7 @@ impl Client {
     /// As [`blocking::Client::create_group`].
     pub async fn create_group(&self, new: NewGroup) -> Result<Group> {
         let inner = self.inner.clone();
-        off_thread(move || inner.create_group(new)).await.map(Group::from)
+        off_thread(self.inner.threads(), move || inner.create_group(new)).await.map(Group::from)
     }
 
     /// The blocking client that this one stands on; both share nothing but the repository.
@@ -92,7 +94,7 @@ impl Group {
         }
         let (inner, context, plaintext) =
             (self.inner.clone(), context.clone(), Plaintext::from(plaintext.to_vec()));
-        off_thread(move || inner.protect(&context, &plaintext)).await
+        off_thread(&self.inner.engine().parts.threads, move || inner.protect(&context, &plaintext)).await
     }
 
     /// Opens a blob. Nothing is returned unless every byte is authentic.
@@ -104,7 +106,7 @@ impl Group {
             return self.inner.unprotect(context, blob);
         }
         let (inner, context, blob) = (self.inner.clone(), context.clone(), blob.to_vec());
-        off_thread(move || inner.unprotect(&context, &blob)).await
+        off_thread(&self.inner.engine().parts.threads, move || inner.unprotect(&context, &blob)).await
     }
 
     /// Protects a blob's content anew, if it has not the key and suite that protect now.
@@ -116,7 +118,34 @@ impl Group {
             return self.inner.reprotect(context, blob);
         }
         let (inner, context, blob) = (self.inner.clone(), context.clone(), blob.to_vec());
-        off_thread(move || inner.reprotect(&context, &blob)).await
+        off_thread(&self.inner.engine().parts.threads, move || inner.reprotect(&context, &blob)).await
+    }
+
+    /// Opens a Windows DKM blob with a key that was imported from there.
+    ///
+    /// # Errors
+    /// As [`blocking::Group::unprotect_windows`].
+    pub async fn unprotect_windows(&self, blob: &[u8]) -> Result<Plaintext> {
+        let (inner, blob) = (self.inner.clone(), blob.to_vec());
+        off_thread(&self.inner.engine().parts.threads, move || inner.unprotect_windows(&blob)).await
+    }
+
+    /// Makes a Windows DKM blob with an imported key, for programs that read nothing else.
+    ///
+    /// # Errors
+    /// As [`blocking::Group::protect_windows`].
+    pub async fn protect_windows(&self, key: KeyGuid, plaintext: &[u8]) -> Result<Vec<u8>> {
+        let (inner, plaintext) = (self.inner.clone(), Plaintext::from(plaintext.to_vec()));
+        off_thread(&self.inner.engine().parts.threads, move || inner.protect_windows(key, &plaintext)).await
+    }
+
+    /// The content of a Windows DKM blob in a blob of the group's own.
+    ///
+    /// # Errors
+    /// As [`blocking::Group::reprotect_windows`].
+    pub async fn reprotect_windows(&self, context: &Context, blob: &[u8]) -> Result<Vec<u8>> {
+        let (inner, context, blob) = (self.inner.clone(), context.clone(), blob.to_vec());
+        off_thread(&self.inner.engine().parts.threads, move || inner.reprotect_windows(&context, &blob)).await
     }
 
     /// Reads all replicas now, and makes a key if one is due.
@@ -125,7 +154,7 @@ impl Group {
     /// As [`blocking::Group::refresh`].
     pub async fn refresh(&self) -> Result<()> {
         let inner = self.inner.clone();
-        off_thread(move || inner.refresh()).await
+        off_thread(&self.inner.engine().parts.threads, move || inner.refresh()).await
     }
 
     /// The blocking handle of the same group, for streams and owners' operations; call it where blocking is allowed.
@@ -133,57 +162,4 @@ impl Group {
     pub const fn blocking(&self) -> &blocking::Group {
         &self.inner
     }
-}
-
-/// What a thread leaves for the future that waits for it.
-struct Desk<T> {
-    state: Mutex<(Option<Result<T>>, Option<Waker>)>,
-}
-
-/// Done when its thread is.
-struct OffThread<T> {
-    desk: Arc<Desk<T>>,
-}
-
-impl<T> Future for OffThread<T> {
-    type Output = Result<T>;
-
-    fn poll(self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Self::Output> {
-        let mut state = self.desk.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(result) = state.0.take() {
-            return Poll::Ready(result);
-        }
-        state.1 = Some(task.waker().clone());
-        Poll::Pending
-    }
-}
-
-/// Leaves a result even if the work panics, so that nobody waits for ever.
-struct Leave<T>(Arc<Desk<T>>, Option<Result<T>>);
-
-impl<T> Drop for Leave<T> {
-    fn drop(&mut self) {
-        let result = self.1.take().unwrap_or_else(|| Err(Error::Internal("a thread ended early".to_owned())));
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.0 = Some(result);
-        let waker = state.1.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
-/// Runs blocking work on a thread of its own. Rare: only what has to read the repository comes here.
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let desk = Arc::new(Desk { state: Mutex::new((None, None)) });
-    let leave = Leave(desk.clone(), None);
-    std::thread::Builder::new()
-        .name("dkm-call".to_owned())
-        .spawn(move || {
-            let mut leave = leave;
-            leave.1 = Some(work());
-        })
-        .map_err(|e| Error::Internal(format!("the system gives no thread: {e}")))?;
-    OffThread { desk }.await
 }

@@ -52,6 +52,7 @@ pub(crate) fn lines(input: &[u8]) {
     let options = JsonOptions {
         fields: fields.clone(),
         context: ContextTemplate::new(constant).with_field("id", field("id")),
+        windows: false,
         dry_run: false,
         threads: Some(1),
     };

@@ -19,6 +19,7 @@ mod names;
 mod record;
 mod root_key;
 mod sealed;
+mod windows;
 
 pub use mutate::Mutator;
 
@@ -44,6 +45,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("record", record::decode),
     ("root_key", root_key::line),
     ("security_descriptor", descriptor::parse),
+    ("windows_blob", windows::blob),
+    ("windows_ldif", windows::ldif),
 ];
 
 /// Runs the target of this name.

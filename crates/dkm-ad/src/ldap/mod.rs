@@ -48,15 +48,6 @@ pub(crate) struct Connection {
 /// An attribute and its values, as they are written.
 pub(crate) type Values<'a> = (&'a str, Vec<Vec<u8>>);
 
-/// A change of one attribute.
-#[derive(Debug)]
-pub(crate) enum Change<'a> {
-    /// These values are added.
-    Add(Values<'a>),
-    /// These values replace what is there.
-    Replace(Values<'a>),
-}
-
 fn text(value: &str) -> rasn_ldap::LdapString {
     rasn_ldap::LdapString(value.to_owned())
 }
@@ -191,30 +182,22 @@ impl Connection {
         self.call(ProtocolOp::AddRequest(AddRequest { entry: text(dn), attributes }), Vec::new())
     }
 
-    /// Changes an object.
+    /// Replaces the values of an object's attribute, or of a descriptor the parts that a control names.
     ///
     /// # Errors
     /// As [`Connection::add`].
-    pub(crate) fn modify(
+    pub(crate) fn replace(
         &mut self,
         dn: &str,
-        changes: Vec<Change<'_>>,
+        (name, list): Values<'_>,
         controls: Vec<Control>,
     ) -> Result<(), LdapError> {
-        let changes = changes
-            .into_iter()
-            .map(|change| {
-                let (operation, (name, list)) = match change {
-                    Change::Add(values) => (ChangeOperation::Add, values),
-                    Change::Replace(values) => (ChangeOperation::Replace, values),
-                };
-                ModifyRequestChanges {
-                    operation,
-                    modification: PartialAttribute::new(text(name), values(list)),
-                }
-            })
-            .collect();
-        self.call(ProtocolOp::ModifyRequest(ModifyRequest { object: text(dn), changes }), controls)
+        let change = ModifyRequestChanges {
+            operation: ChangeOperation::Replace,
+            modification: PartialAttribute::new(text(name), values(list)),
+        };
+        let request = ModifyRequest { object: text(dn), changes: vec![change] };
+        self.call(ProtocolOp::ModifyRequest(request), controls)
     }
 
     /// Deletes an object.

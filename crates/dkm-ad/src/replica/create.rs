@@ -1,17 +1,15 @@
 //! Making a group: its readers group, its container, its two rooms, each with a descriptor of its own.
 
-use dkm::repository::{AccessLine, GroupAccess, RepositoryError};
+use dkm::repository::{AccessLine, GroupAccess, READERS_GROUP, RepositoryError};
 use dkm_core::{GroupId, Room};
 
 use super::rooms::{CONTACT, mark};
 use super::{ANNOUNCED, AdReplica};
 use crate::accounts::{self, Account};
-use crate::ldap::{ALREADY_EXISTS, Change, NO_SUCH_OBJECT, Scope, Search, equal};
+use crate::ldap::{ALREADY_EXISTS, NO_SUCH_OBJECT, Scope, Search, equal};
 use crate::roles;
 use crate::security::{AccessMask, Ace, AclSlot, Entry, SecurityDescriptor, Sid, Template, Trustees, sid};
 
-/// A reader that is named like this is itself the readers group: it was made before, by somebody who may make groups.
-pub const READERS_GROUP: &str = "readers-group:";
 /// The recovery group's name, one for all groups of a repository; `dkm ad init` makes it.
 pub(crate) const RECOVERY: &str = "recovery";
 
@@ -27,7 +25,7 @@ impl AdReplica {
         let owners = self.accounts(&access.owners, account)?;
         let creators = self.accounts(&access.creators, account)?;
         let recovery = self.recovery()?;
-        let administrators = self.domain.account(sid::rid::DOMAIN_ADMINS).into_iter().collect();
+        let administrators = self.greeting.domain.account(sid::rid::DOMAIN_ADMINS).into_iter().collect();
         let sids = |accounts: &[Account]| {
             let mut sids: Vec<Sid> = accounts.iter().map(|account| account.sid).collect();
             sids.sort();
@@ -35,7 +33,7 @@ impl AdReplica {
             sids
         };
         let mut trustees = Trustees {
-            domain: self.domain,
+            domain: self.greeting.domain,
             readers: account,
             creators: sids(&creators),
             owners: sids(&owners),
@@ -147,8 +145,8 @@ impl AdReplica {
 
     /// Takes away what the maker was given to make an object with.
     fn settle(&mut self, dn: &str, template: &Template, what: &str) -> Result<(), RepositoryError> {
-        let change = Change::Replace(("nTSecurityDescriptor", vec![encoded(template)?]));
-        self.connection.modify(dn, vec![change], vec![crate::ldap::sd_flags_dacl()]).map_err(self.error(what))
+        let value = ("nTSecurityDescriptor", vec![encoded(template)?]);
+        self.connection.replace(dn, value, vec![crate::ldap::sd_flags_dacl()]).map_err(self.error(what))
     }
 
     fn make_container(

@@ -13,7 +13,6 @@ use dkm_core::member::Rights;
 use dkm_core::record::RECORD_LEN_MAX;
 use dkm_core::{GroupId, KeyId, Principal, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
 
-pub use self::create::READERS_GROUP;
 pub(crate) use self::create::RECOVERY;
 use self::records::{BYTES, Batch, CONTENT, KEY, Listed, about, unreadable};
 use self::rooms::{CONTACT, Rooms};
@@ -22,7 +21,7 @@ use crate::ldap::{
 };
 use crate::name;
 use crate::repository::{Greeting, Shared, root};
-use crate::security::{Domain, Sid};
+use crate::security::Sid;
 
 /// Half of the second to which the directory rounds its clock down.
 const HALF_A_SECOND_MS: u64 = 500;
@@ -36,7 +35,6 @@ pub(crate) struct AdReplica {
     pub(crate) number: usize,
     pub(crate) connection: Connection,
     pub(crate) greeting: Greeting,
-    pub(crate) domain: Domain,
     rooms: HashMap<GroupId, Rooms>,
     batches: HashMap<(GroupId, Room), Batch>,
 }
@@ -48,8 +46,7 @@ impl AdReplica {
         connection: Connection,
         greeting: Greeting,
     ) -> Self {
-        let domain = greeting.domain;
-        Self { shared, number, connection, greeting, domain, rooms: HashMap::new(), batches: HashMap::new() }
+        Self { shared, number, connection, greeting, rooms: HashMap::new(), batches: HashMap::new() }
     }
 
     pub(crate) fn error(&self, what: &str) -> impl Fn(LdapError) -> RepositoryError + use<> {
@@ -66,7 +63,7 @@ impl AdReplica {
     }
 
     fn rooms_now(&mut self, group: GroupId) -> Result<Rooms, RepositoryError> {
-        let rooms = Rooms::read(&self.shared, self.number, &mut self.connection, &self.domain, group)?;
+        let rooms = Rooms::read(&self.shared, self.number, &mut self.connection, &self.greeting, group)?;
         self.rooms.insert(group, rooms.clone());
         Ok(rooms)
     }

@@ -6,9 +6,9 @@ use dkm_core::{GroupId, Room};
 
 use crate::ldap::{Connection, Found, Scope, Search, any_of, equal};
 use crate::name;
-use crate::repository::Shared;
+use crate::repository::{Greeting, Shared};
 use crate::roles;
-use crate::security::{Deviation, Domain, SecurityDescriptor, Trustees, compare};
+use crate::security::{Deviation, SecurityDescriptor, Trustees, compare};
 
 /// The class of records.
 pub(super) const CONTACT: &str = "contact";
@@ -70,7 +70,7 @@ impl Rooms {
         shared: &Shared,
         number: usize,
         connection: &mut Connection,
-        domain: &Domain,
+        greeting: &Greeting,
         group: GroupId,
     ) -> Result<Self, RepositoryError> {
         let what = format!("group {group}");
@@ -104,8 +104,10 @@ impl Rooms {
                 .values("allowedChildClassesEffective")
                 .any(|class| class.eq_ignore_ascii_case(CONTACT.as_bytes()))
         };
-        let trustees = roles::from_values(domain, control.values("description"));
-        let rights = Rights { read: true, create: may_add(keys), own: may_add(control) };
+        let trustees = roles::from_values(&greeting.domain, control.values("description"));
+        // Owners and administrators see the rooms, too, and read no key.
+        let read = trustees.as_ref().is_some_and(|trustees| greeting.token.contains(&trustees.readers));
+        let rights = Rights { read, create: may_add(keys), own: may_add(control) };
         let deviations = deviations(trustees.as_ref(), keys, control);
         shared.has_seen(number, group);
         Ok(Self { keys: place(keys)?, control: place(control)?, rights, trustees, deviations })

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use dkm::core::{GroupId, Room, SlotName};
 use dkm::repository::conformance::{self, Fixture};
-use dkm::repository::{GroupAccess, Repository};
-use dkm_ad::READERS_GROUP;
+use dkm::repository::{GroupAccess, READERS_GROUP, Repository};
 use dkm_testbed::{Account, Group};
 
 use super::stage::Stage;

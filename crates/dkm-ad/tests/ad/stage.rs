@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use anyhow::{Context as _, Result, anyhow};
 use dkm::blocking::{Client, Group, NewGroup, Options};
 use dkm::core::policy::Policy;
-use dkm::repository::{GroupAccess, Repository as _};
+use dkm::repository::{GroupAccess, READERS_GROUP, Repository as _};
 use dkm::root_key::FileRootKeys;
-use dkm_ad::{AdRepository, AdUrl, Identity, Limits, READERS_GROUP};
+use dkm_ad::{AdRepository, AdUrl, Identity, Limits};
 use dkm_testbed::{Account, Domain};
 
 /// A domain and what the tests share in it.
@@ -97,9 +97,18 @@ impl Stage {
 
     /// A client without a background thread, so that tests say when it reads.
     pub(crate) fn client(&self, account: &Account) -> Result<Client> {
+        Self::client_of(self.open(account)?)
+    }
+
+    /// The same for the domain's administrator.
+    pub(crate) fn client_of_administrator(&self) -> Result<Client> {
+        Self::client_of(self.open_as_administrator()?)
+    }
+
+    fn client_of(repository: AdRepository) -> Result<Client> {
         let roots = Arc::new(FileRootKeys::new("/nonexistent".into()));
         let options = Options { background: false, ..Options::default() };
-        Ok(Client::new(Arc::new(self.open(account)?), roots, options)?)
+        Ok(Client::new(Arc::new(repository), roots, options)?)
     }
 
     /// A policy that lets the tests go on: keys are used a moment after they were made.

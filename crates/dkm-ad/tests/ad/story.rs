@@ -2,13 +2,16 @@
 
 use anyhow::{Result, ensure};
 use dkm::ErrorKind;
-use dkm::core::Context;
+use dkm::blocking::NewGroup;
+use dkm::core::{Context, Room};
+use dkm::repository::{GroupAccess, Repository as _, RepositoryError};
 
 use super::stage::Stage;
 
 pub(crate) const TESTS: &[(&str, fn(&Stage) -> Result<()>)] = &[
     ("members_protect_and_unprotect", members_protect_and_unprotect),
     ("others_do_not_see_that_the_group_exists", others_do_not_see_that_the_group_exists),
+    ("administrators_make_groups_and_know_no_key", administrators_make_groups_and_know_no_key),
     ("removed_members_lose_their_keys", removed_members_lose_their_keys),
 ];
 
@@ -57,5 +60,41 @@ fn removed_members_lose_their_keys(stage: &Stage) -> Result<()> {
     ensure!(error.kind() == ErrorKind::Denied, "{error}");
     let error = group.unprotect(&context(), &blob).map(drop).unwrap_err();
     ensure!(error.kind() == ErrorKind::Denied, "{error}");
+    Ok(())
+}
+
+fn administrators_make_groups_and_know_no_key(stage: &Stage) -> Result<()> {
+    let (creator, reader) = (stage.account("svc-creator")?, stage.account("svc-reads")?);
+    let new = NewGroup {
+        name: "made-by-an-administrator".to_owned(),
+        description: None,
+        policy: Stage::policy(),
+        access: GroupAccess {
+            readers: vec![reader.sam.clone()],
+            creators: vec![creator.sam.clone()],
+            owners: vec!["Domain Admins".to_owned()],
+        },
+    };
+    let made = stage.client_of_administrator()?.create_group(new)?;
+    let view = made.view()?;
+    ensure!(view.ring.keys.is_empty() && !view.rights.read && view.rights.own, "{:?}", view.rights);
+    // Whoever only reads makes no first key.
+    let early = stage.client(&reader)?.group(&made.id().to_string())?;
+    let error = early.protect(&context(), b"x").unwrap_err();
+    ensure!(error.to_string().contains("no active key"), "{error}");
+    let group = stage.client(&creator)?.group(&made.id().to_string())?;
+    let blob = group.protect(&context(), b"secret")?;
+    let group = stage.client(&reader)?.group(&made.id().to_string())?;
+    ensure!(group.unprotect(&context(), &blob)?.as_ref() == b"secret");
+    // The administrator sees the rooms and who made what in control, and no key.
+    made.refresh()?;
+    let error = made.unprotect(&context(), &blob).map(drop).unwrap_err();
+    ensure!(error.kind() == ErrorKind::NotFound || error.kind() == ErrorKind::Denied, "{error}");
+    let mut connection = stage.open_as_administrator()?.connect(0)?;
+    ensure!(!connection.list(made.id(), Room::Control)?.is_empty());
+    for entry in connection.list(made.id(), Room::Keys)? {
+        let read = connection.get(made.id(), Room::Keys, &entry);
+        ensure!(matches!(read, Err(RepositoryError::Unreadable { .. })), "{read:?}");
+    }
     Ok(())
 }

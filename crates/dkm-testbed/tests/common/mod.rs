@@ -1,20 +1,16 @@
 //! What every test here does.
 
-#![allow(dead_code, unreachable_pub, reason = "each test program uses a part")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "only tests, and each program uses a part"
+)]
 
 use std::path::Path;
 use std::process::{Command, Output};
 
 use dkm_testbed::{Controller, Domain};
-
-/// Says loudly why a test proves nothing on this machine.
-pub fn available() -> bool {
-    let available = Domain::available();
-    if let Err(missing) = &available {
-        eprintln!("SKIPPED, NOTHING WAS TESTED: no domain can be run here: {missing}");
-    }
-    available.is_ok()
-}
 
 /// What `ldapsearch` reads of one object, from this controller, with this credential cache.
 pub fn ldapsearch(domain: &Domain, controller: &Controller, cache: &Path, dn: &str) -> Output {

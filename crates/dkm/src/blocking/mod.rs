@@ -14,6 +14,7 @@ use dkm_core::{GroupId, Principal, RepositoryId, Room, SlotName, Timestamp};
 use crate::clock::{Clock, SystemClock};
 use crate::engine::{Engine, Need, Parts};
 use crate::journal::Journal;
+use crate::off_thread::Threads;
 use crate::repository::directory::DirectoryRepository;
 use crate::repository::{GroupAccess, Replica, Repository, RepositoryError};
 use crate::root_key::{FileRootKeys, RootKeyProvider};
@@ -95,7 +96,11 @@ impl Client {
     /// # Errors
     /// There is no repository, or this account may not read it.
     pub fn open(location: &Location, options: Options) -> Result<Self> {
-        let Location::Directory { path, root_keys } = location;
+        let Location::Directory { path, root_keys } = location else {
+            return Err(Error::Invalid(format!(
+                "{location} is opened by crate dkm-ad, which this program was built without"
+            )));
+        };
         let repository = DirectoryRepository::open(path)?;
         let folder = options.root_keys.clone().or_else(|| root_keys.clone());
         let folder = folder.unwrap_or_else(|| repository.root_keys().to_path_buf());
@@ -133,6 +138,7 @@ impl Client {
             journal: options.journal,
             escrow: options.escrow,
             vault,
+            threads: Arc::default(),
             identity,
             background: options.background,
         };
@@ -143,6 +149,16 @@ impl Client {
     #[must_use]
     pub fn url(&self) -> String {
         self.parts.repository.url()
+    }
+
+    /// The policy that suits a new group in this repository.
+    #[must_use]
+    pub fn default_policy(&self) -> Policy {
+        self.parts.repository.default_policy()
+    }
+
+    pub(crate) const fn threads(&self) -> &Arc<Threads> {
+        &self.parts.threads
     }
 
     /// Where the root keys are.

@@ -50,9 +50,12 @@ impl Engine {
             self.put(&record, &record.slot(self.group, 0))?;
         }
         self.refresh(Need::Fresh)?;
-        let made = self.make_key(None, self.parts.clock.now(), "first")?;
-        if let Made::Created(key) = made {
-            self.await_usable(key.key, "making the group")?;
+        // Whoever makes a group that he does not read leaves its first key to those who do: he is not to know it.
+        if self.state().member.rights().read {
+            let made = self.make_key(None, self.parts.clock.now(), "first")?;
+            if let Made::Created(key) = made {
+                self.await_usable(key.key, "making the group")?;
+            }
         }
         fill(self)?;
         self.on_any_replica(|replica| Ok(replica.announce_group(self.group)?))

@@ -13,6 +13,8 @@ mod refresh;
 mod rollover;
 mod snapshot;
 mod unknown;
+mod windows;
+mod windows_import;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -31,9 +33,11 @@ pub use destroy::Destruction;
 pub(crate) use flight::Need;
 pub use lifecycle::{Compromised, NewKey, Rolled};
 pub(crate) use rollover::Made;
+pub use windows_import::WindowsImport;
 
 use crate::clock::Clock;
 use crate::journal::{Event, EventKind, Journal};
+use crate::off_thread::Threads;
 use crate::reading::Unread;
 use crate::repository::Repository;
 use crate::root_key::{RootKeyError, RootKeyProvider};
@@ -55,6 +59,8 @@ pub(crate) struct Parts {
     pub(crate) journal: Option<Arc<dyn Journal>>,
     pub(crate) escrow: Option<Arc<dyn Escrow>>,
     pub(crate) vault: Arc<Vault>,
+    /// For asynchronous calls that must wait.
+    pub(crate) threads: Arc<Threads>,
     /// Names this client's luck in rollovers.
     pub(crate) identity: [u8; 16],
     /// Whether a thread refreshes; otherwise calls do when it is time.

@@ -175,6 +175,10 @@ pub enum Put {
     Tombstoned,
 }
 
+/// A reader that is named like this is itself the readers group, made before by somebody who may make groups. Only
+/// Active Directory has readers groups.
+pub const READERS_GROUP: &str = "readers-group:";
+
 /// Who shall have access to a new group, in names that the repository understands. Empty lists mean its default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GroupAccess {

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dkm_core::blob::PREFIX_LEN;
 
-use super::file::{Outcome, Verdict, changed_meanwhile, judge};
+use super::file::{Outcome, Verdict, changed_meanwhile};
 use super::replace::{Original, Placed, Replacement, clear_leftovers_beside, folder_of, settle};
 use super::{JsonOptions, Renewer, Summary, meets_all, threads};
 use crate::json_lines::{JsonPointer, Line, Lines};
@@ -218,7 +218,7 @@ fn renew_text(
     let Some(blob) = text.and_then(|text| STANDARD.decode(text).ok()) else {
         return Ok((Outcome::Skipped("it is not base64 text".to_owned()), None));
     };
-    match judge(group, &blob[..blob.len().min(PREFIX_LEN)]) {
+    match group.judge(&blob[..blob.len().min(PREFIX_LEN)]) {
         Verdict::Leave(outcome) => return Ok((outcome, None)),
         Verdict::Renew if options.dry_run => return Ok((Outcome::Renewed(Vec::new()), None)),
         Verdict::Renew => {}

@@ -5,6 +5,7 @@
 
 mod directory;
 mod library;
+mod windows;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,8 @@ use dkm_core::record::{
     PolicyRecord, Purpose, Record, RosterRecord, RosterSignature, StatusRecord, WrappedMaterial,
 };
 use dkm_core::{
-    Attestation, Context, Digest, GroupId, KeyId, Principal, RepositoryId, RootKeyId, Suite, Timestamp,
+    Attestation, Context, Digest, GroupId, KeyGuid, KeyId, Principal, RepositoryId, RootKeyId, Suite,
+    Timestamp,
 };
 
 const GROUP: GroupId = GroupId([0x47; 16]);
@@ -40,6 +42,7 @@ fn main() {
     names();
     library::all();
     directory::all();
+    windows::windows();
 }
 
 fn archives() {
@@ -65,6 +68,7 @@ fn archives() {
             predecessor: None,
             attempt: 0,
             material: Material::Plain(material.into()),
+            guid: guid_of(family),
         }
     };
     let rolled = key(Family::Native, Origin::Rolled);
@@ -147,6 +151,11 @@ fn contexts() {
     write("context", "unsorted", b"\x00\x02\x00\x01b\x00\x00\x00\x01a\x00\x00");
 }
 
+/// Keys of Windows have a GUID, and only they.
+fn guid_of(family: Family) -> Option<KeyGuid> {
+    (family == Family::Windows).then_some(KeyGuid([6; 16]))
+}
+
 fn key_record(family: Family, origin: Origin, predecessor: Option<KeyId>, material: Material) -> Record {
     Record::Key(KeyRecord {
         id: KeyId([9; 16]),
@@ -157,6 +166,7 @@ fn key_record(family: Family, origin: Origin, predecessor: Option<KeyId>, materi
         predecessor,
         attempt: 0,
         material,
+        guid: guid_of(family),
     })
 }
 
