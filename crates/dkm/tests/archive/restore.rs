@@ -100,6 +100,7 @@ fn rooms_that_somebody_else_has_filled_are_not_taken_over() {
         activates_at_ms: 0,
         predecessor: None,
         attempt: 0,
+        guid: None,
         material: Material::Plain(material),
     });
     for (record, why) in
