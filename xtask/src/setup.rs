@@ -168,7 +168,9 @@ fn install(packages: &[&str]) -> Result<()> {
     };
     apt(&["update"])?;
     let mut arguments = vec!["install", "--no-install-recommends"];
-    arguments.extend(packages);
+    // A release may have merged a package into another, and one unknown name makes apt refuse them all.
+    let known = |package: &&&str| shell::succeeds(shell::command("apt-cache").args(["show", package]));
+    arguments.extend(packages.iter().filter(known));
     apt(&arguments)
 }
 

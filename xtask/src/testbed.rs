@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -193,13 +193,12 @@ fn hold(two: bool) -> Result<()> {
 /// How to use the domain, for a person at a shell.
 fn describe(domain: &Domain, accounts: &[(&Account, &str)]) -> String {
     let admin = (domain.admin(), "may do everything");
-    let addresses: Vec<String> = domain.addresses().iter().map(ToString::to_string).collect();
     let mut text = format!("A Samba Active Directory domain, {}:\n", domain.name());
     for controller in domain.controllers() {
         let (fqdn, ip) = (controller.fqdn(), controller.address());
         let _ = writeln!(text, "  {fqdn:<14} {ip:<14} LDAP 389, LDAPS 636, Kerberos 88");
     }
-    let _ = writeln!(text, "  repository     ad://{}?dc={}", domain.name(), addresses.join(","));
+    let _ = writeln!(text, "  repository     {}", domain.url());
     let _ = writeln!(text, "  authority      {}", domain.authority().display());
     let _ = writeln!(text, "  changes made   {}", domain.audit_log().display());
     text += "\nAccounts, each with a keytab:\n";
@@ -213,13 +212,9 @@ fn describe(domain: &Domain, accounts: &[(&Account, &str)]) -> String {
     let cache = domain.folder().join("clients/shell.ccache");
     let _ = writeln!(text, "  export KRB5CCNAME={}", cache.display());
     if let Some((account, _)) = accounts.first() {
-        let _ = writeln!(text, "  kinit -kt {} {}", keytab(account), account.principal);
+        let _ = writeln!(text, "  kinit -kt {} {}", account.keytab.display(), account.principal);
     }
     let (url, base) = (domain.ldap_url(), domain.base());
     let _ = writeln!(text, "  ldapsearch -Q -LLL -Y GSSAPI -H {url} -b {base} '(cn=dkm-services)' member");
     text
-}
-
-fn keytab(account: &Account) -> std::path::Display<'_> {
-    Path::display(&account.keytab)
 }

@@ -1,6 +1,10 @@
 //! The command line as a whole. Each command's own arguments are in its file.
 
-use clap::{Args, Parser};
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::commands::Command;
 
@@ -76,10 +80,29 @@ pub(crate) struct Global {
     pub(crate) quiet: bool,
 }
 
+impl Cli {
+    /// Reads the command line. An option that is given and empty is a mistake, as of a script whose variable is not set:
+    /// it would name another repository or group than was meant. An empty variable of the environment is as good as
+    /// none.
+    ///
+    /// # Errors
+    /// What is wrong with it, or help or version where those were asked for.
+    pub(crate) fn read(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        for (id, option) in [("repository", "--repository <URL>"), ("group", "--group <NAME>")] {
+            let is_empty = matches.get_one::<String>(id).is_some_and(String::is_empty);
+            if is_empty && matches.value_source(id) == Some(ValueSource::CommandLine) {
+                let message = format!("a value is required for '{option}', and it is empty");
+                return Err(command.error(ErrorKind::InvalidValue, message));
+            }
+        }
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -109,7 +109,10 @@ impl Input {
                     | UnprotectRefusal::NotVerified { .. }
                     | UnprotectRefusal::Compromised { .. }
             ),
-            dkm::Error::SuiteForbidden { .. } | dkm::Error::Archive(_) => true,
+            dkm::Error::SuiteForbidden { .. }
+            | dkm::Error::Archive(_)
+            | dkm::Error::Windows(_)
+            | dkm::Error::NoWindowsKey { .. } => true,
             _ => false,
         };
         self.failure().unwrap_or_else(|| {

@@ -28,7 +28,6 @@ mod windows_blob;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use clap::error::ErrorKind as ClapErrorKind;
 
 use cli::Cli;
@@ -41,7 +40,7 @@ fn main() -> ExitCode {
     let unhardened = dkm::harden_process();
     log_if_asked();
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let cli = match Cli::try_parse_from(&arguments) {
+    let cli = match Cli::read(&arguments) {
         Ok(cli) => cli,
         Err(error) => return not_understood(&error, &arguments),
     };

@@ -149,13 +149,17 @@ pub fn plan(
     }
     let window_end = end.minus(lag_ms);
     let activates_at = end.max(now.plus(lag_ms));
-    if now <= window_end {
-        let turn = turn(window_end, policy.lead_window_ms, draw(current.id()).lead, safeguards);
+    let lead = turn(window_end, policy.lead_window_ms, draw(current.id()).lead, safeguards);
+    // Clients come to their turn when they wake up, and many turns are the window's very end: who is late by no more than
+    // a refresh takes it all the same. Who was not there then takes turns with the others that come back.
+    let was_there = noticed.is_none_or(|at| at <= window_end);
+    let takes_it_late = may_create && was_there && now <= lead.plus(policy.refresh_interval_max_ms());
+    if now <= window_end || takes_it_late {
         if !may_create {
             return Plan::Nothing { until: window_end };
         }
-        if now < turn {
-            return Plan::Nothing { until: turn };
+        if now < lead {
+            return Plan::Nothing { until: lead };
         }
         return created(ring, current.id(), activates_at, Cause::Scheduled);
     }

@@ -176,6 +176,14 @@ impl Domain {
         &self.sid
     }
 
+    /// The URL of a repository in this domain, in its default container, with all controllers.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let target = |controller: &Controller| format!("{}@{}", controller.fqdn(), controller.address());
+        let targets: Vec<String> = self.controllers.iter().map(target).collect();
+        format!("ad://{}?dc={}", self.name(), targets.join(","))
+    }
+
     /// Addresses of all controllers.
     #[must_use]
     pub fn addresses(&self) -> Vec<Ipv4Addr> {

@@ -17,7 +17,7 @@ const FOLDERS: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// Between two looks at something that will come.
 const LOOK: Duration = Duration::from_millis(20);
 /// A loaded machine is slow, a hanging server is a bug: this tells them apart.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 /// How long an orderly stop may take before it becomes a kill.
 const STOP: Duration = Duration::from_secs(5);
 

@@ -19,8 +19,8 @@ const LAYOUT: u32 = 2;
 /// A folder of Cargo's for what is worth keeping between runs.
 fn kept() -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
-    target.join("dkm-testbed")
+    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    workspace.join(target).join("dkm-testbed")
 }
 
 /// The template for these options: a folder with one for each controller, by its name. Made first if none is kept.

@@ -66,7 +66,7 @@ pub use client::{Client, Group};
 pub use dkm_core as core;
 pub use dkm_core::policy::Policy;
 pub use dkm_core::{Context, Digest, GroupId, KeyGuid, KeyId, Plaintext, Suite, Timestamp};
-pub use engine::{Compromised, Destruction, NewKey, Reprotected, Rolled, Streamed, WindowsImport};
+pub use engine::{Compromised, Destruction, NewKey, Ranges, Reprotected, Rolled, Streamed, WindowsImport};
 pub use error::{Error, ErrorKind, Result};
 pub use escrow::{Escrow, FolderEscrow};
 pub use json_lines::{JsonPointer, LINE_LEN_MAX, ParsePointerError};

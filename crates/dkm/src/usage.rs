@@ -13,12 +13,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dkm_core::blob::{BlobError, Header, Layout, PREFIX_LEN, read_full};
 use dkm_core::ring::{KeyState, Ring};
-use dkm_core::{GroupId, KeyId, Timestamp};
+use dkm_core::{GroupId, KeyGuid, KeyId, Timestamp};
 use serde::{Serialize, Serializer};
 
 use crate::json_lines::{JsonPointer, Line, Lines};
 use crate::unix::open_file;
 use crate::walk::{Found, Walk};
+use crate::windows::key_guids_of;
 use crate::{Error, Progress, Result};
 
 /// What goes with every report.
@@ -63,7 +64,7 @@ pub struct Usage {
     pub unused: Vec<KeyId>,
     /// Blobs of other groups.
     pub other_groups: Vec<OtherGroup>,
-    /// Files and fields that are no blobs.
+    /// Files and fields that are no blobs; blobs of Windows DKM too, if no key of the ring has their GUID.
     pub not_blobs: u64,
     /// What could not be looked at, and why, at most [`UNREADABLE_MAX`] of it.
     pub unreadable: Vec<Unreadable>,
@@ -128,6 +129,8 @@ fn display_all<S: Serializer>(values: &[KeyId], serializer: S) -> Result<S::Ok, 
 
 /// Looks for blobs of a group.
 ///
+/// A blob of Windows DKM counts for every imported key that has its GUID: nothing else in it tells which one it needs.
+///
 /// What is missing, denied or malformed is reported and does not stop the scan. At most 100 000 keys that are not on
 /// the ring, and as many other groups, are told apart; beyond that, their blobs count as unreadable.
 ///
@@ -140,7 +143,7 @@ pub fn scan(
     now: Timestamp,
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<Usage> {
-    let mut scan = Scan::new(group);
+    let mut scan = Scan::new(group, ring);
     for source in sources {
         match source {
             Source::Files(path) => scan.files(path, progress),
@@ -163,8 +166,21 @@ struct Tally {
     examples: Vec<String>,
 }
 
+impl Tally {
+    fn add(&mut self, len: u64, damaged: bool, place: impl Fn() -> String) {
+        self.blobs += 1;
+        self.bytes += len;
+        self.damaged += u64::from(damaged);
+        if self.examples.len() < EXAMPLES_MAX {
+            self.examples.push(place());
+        }
+    }
+}
+
 struct Scan {
     group: GroupId,
+    /// Keys that were imported from Windows, with their names there.
+    imported: Vec<(KeyGuid, KeyId)>,
     keys: BTreeMap<KeyId, Tally>,
     groups: BTreeMap<GroupId, Tally>,
     not_blobs: u64,
@@ -175,9 +191,11 @@ struct Scan {
 }
 
 impl Scan {
-    const fn new(group: GroupId) -> Self {
+    fn new(group: GroupId, ring: &Ring) -> Self {
+        let imported = ring.keys.iter().filter_map(|key| Some((key.record.guid?, key.id()))).collect();
         Self {
             group,
+            imported,
             keys: BTreeMap::new(),
             groups: BTreeMap::new(),
             not_blobs: 0,
@@ -274,10 +292,7 @@ impl Scan {
         self.examined += 1;
         let header = match Header::parse(bytes) {
             Ok(header) => header,
-            Err(BlobError::NotABlob) => {
-                self.not_blobs += 1;
-                return;
-            }
+            Err(BlobError::NotABlob) => return self.count_windows(bytes, len, place),
             Err(error) => return self.unreadable(place(), error.to_string()),
         };
         let tally = if header.group() == self.group {
@@ -288,11 +303,21 @@ impl Scan {
         let Some(tally) = tally else {
             return self.unreadable(place(), "too many different keys or groups".to_owned());
         };
-        tally.blobs += 1;
-        tally.bytes += len;
-        tally.damaged += u64::from(Layout::of_blob(len, header.chunk_len()).is_err());
-        if tally.examples.len() < EXAMPLES_MAX {
-            tally.examples.push(place());
+        let damaged = Layout::of_blob(len, header.chunk_len()).is_err();
+        tally.add(len, damaged, place);
+    }
+
+    /// Counts what is no blob of DKM's own.
+    fn count_windows(&mut self, bytes: &[u8], len: u64, place: impl Fn() -> String) {
+        let names = key_guids_of(bytes);
+        let fits = |guid: &KeyGuid| names.is_some_and(|names| names.contains(guid));
+        let needed: Vec<KeyId> =
+            self.imported.iter().filter(|(guid, _)| fits(guid)).map(|(_, id)| *id).collect();
+        if needed.is_empty() {
+            self.not_blobs += 1;
+        }
+        for id in needed {
+            self.keys.entry(id).or_default().add(len, false, &place);
         }
     }
 

@@ -124,6 +124,14 @@ fn windows_blobs_become_the_groups_own_in_whatever_form_they_lie() {
     let run = |dry_run| {
         reprotect::files(&group, &[dir.path().to_path_buf()], &options(dry_run), &mut |_| {}).unwrap()
     };
+    let view = group.view().unwrap();
+    let used = |dir: &Path| {
+        let sources = [Source::Files(dir.to_path_buf())];
+        let usage = usage::scan(&sources, group.id(), &view.ring, view.now, &mut |_| {}).unwrap();
+        let blobs = |id| usage.keys.iter().find(|key| key.key == id).map_or(0, |key| key.blobs);
+        (blobs(key.id(group.id())), blobs(protecting(&group)), usage.not_blobs)
+    };
+    assert_eq!(used(dir.path()), (4, 1, 3));
     let dry = run(true);
     assert_eq!((dry.renewed, dry.current, dry.skipped_total), (5, 1, 2), "{dry:?}");
     let summary = run(false);
@@ -141,6 +149,7 @@ fn windows_blobs_become_the_groups_own_in_whatever_form_they_lie() {
     assert!(*opened("large") == *large && *opened("large-text") == *large);
     let again = run(false);
     assert_eq!((again.renewed, again.current, again.failed_total), (0, 5, 1));
+    assert_eq!(used(dir.path()), (0, 5, 3));
 
     let fields = reprotect::JsonOptions {
         fields: vec!["/pfx".parse().unwrap()],

@@ -1,7 +1,8 @@
 //! The access check that a domain controller makes (MS-ADTS §5.1.3.3, on top of MS-DTYP §2.5.3.2).
 //!
 //! It answers for one object, from its descriptor and the SIDs of one principal. It doesn't know what lies outside of
-//! the descriptor: replication rights on the domain's head, privileges other than the one named, a database's file.
+//! the descriptor: replication rights and DS-Set-Owner on the domain's head, privileges other than the one named, a
+//! database's file.
 
 use std::collections::BTreeSet;
 
@@ -12,8 +13,8 @@ use super::{AccessMask, Ace, AceKind, AclSlot, Entry, Guid, SecurityDescriptor, 
 pub struct Token {
     /// The account, its groups with all nesting, and what everyone gets: Everyone, Authenticated Users …
     pub sids: BTreeSet<Sid>,
-    /// Holds `SeTakeOwnershipPrivilege`, thus may take any object over (MS-ADTS §5.1.3.3.2). Administrators do on a
-    /// domain controller.
+    /// Holds `SeTakeOwnershipPrivilege`, thus may take any object over (MS-ADTS §6.1.3, security considerations).
+    /// Administrators do on a domain controller.
     pub takes_ownership: bool,
 }
 
@@ -32,7 +33,9 @@ impl Token {
 /// Whether the server honours OWNER RIGHTS entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OwnerRights {
-    /// Windows Server 2008 and later (MS-DTYP §2.5.3.2): such an entry replaces what the owner may do implicitly.
+    /// Windows Server 2008 and later (MS-DTYP §2.5.3.2): such an entry replaces what the owner may do implicitly. The
+    /// directory's own rules for writing a DACL (MS-ADTS §6.1.3, security considerations) name the owner without
+    /// naming such an entry; who must be sure tries it on the domain controllers in question.
     Honoured,
     /// Samba 4.17's directory: such an entry is for nobody, and the owner reads and writes the DACL.
     Ignored,
@@ -182,7 +185,7 @@ impl<'a> Access<'a> {
     fn granted(&self, path: &[Guid]) -> AccessMask {
         let mut granted = self.implicit();
         let AclSlot::Present(dacl) = &self.descriptor.dacl else {
-            // MS-ADTS §5.1.3.3.1: no DACL, no limits.
+            // No DACL, no limits, whether it is null (MS-ADTS §5.1.3.3.1) or absent (MS-DTYP §2.5.3.2).
             return granted | AccessMask::ALL;
         };
         let mut refused = AccessMask::NONE;

@@ -14,7 +14,7 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Deviation {
-    /// There is no DACL: everyone may do everything (MS-ADTS §5.1.3.3.1).
+    /// There is no DACL, or a null one: everyone may do everything (MS-DTYP §2.5.3.2).
     NoDacl,
     /// The DACL is not protected: the parent's entries can come in.
     NotProtected,

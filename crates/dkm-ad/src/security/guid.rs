@@ -41,6 +41,9 @@ pub const RIGHT_REPLICATION_GET_CHANGES_ALL: Guid =
 /// Extended right DS-Replication-Get-Changes-In-Filtered-Set (MS-ADTS §5.1.3.2.1).
 pub const RIGHT_REPLICATION_GET_CHANGES_FILTERED: Guid =
     Guid::new(0x89e95b76, 0x444d, 0x4c62, [0x99, 0x1a, 0x0f, 0xac, 0xbe, 0xda, 0x64, 0x0c]);
+/// Extended right DS-Set-Owner (MS-ADTS §5.1.3.2.1): on the domain's head, give any object any owner.
+pub const RIGHT_SET_OWNER: Guid =
+    Guid::new(0x4125c71f, 0x7fac, 0x4ff0, [0xbc, 0xb7, 0xf0, 0x9a, 0x41, 0x32, 0x52, 0x86]);
 
 impl Guid {
     /// From the four fields of the text form `AAAAAAAA-BBBB-CCCC-DDDD-DDDDDDDDDDDD`.

@@ -98,7 +98,7 @@ impl Entry {
     /// The entry in SDDL, brackets included.
     ///
     /// # Errors
-    /// A flag without letters, bytes after the trustee, or an object form without a GUID in a list that can't keep it.
+    /// A flag without letters, or bytes after the trustee: [`SddlError::NotExpressible`].
     pub fn to_sddl(&self, domain: Option<&Domain>) -> Result<String, SddlError> {
         let kind = match (self.kind, self.is_object()) {
             (AceKind::Allow, false) => "A",

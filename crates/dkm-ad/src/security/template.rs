@@ -63,7 +63,7 @@ impl Template {
             descriptor: SecurityDescriptor {
                 control: Control::DACL_PROTECTED | Control::DACL_AUTO_INHERITED,
                 owner: Some(owner),
-                // Domain Admins, who may be set as the group by anyone (MS-ADTS §6.1.3); nothing asks for it.
+                // Domain Admins: the rules on creation limit the owner only (MS-ADTS §6.1.3), and no check asks for it.
                 group: domain.account(sid::rid::DOMAIN_ADMINS),
                 dacl: AclSlot::Present(Acl::new(entries)),
                 ..SecurityDescriptor::default()
@@ -73,7 +73,7 @@ impl Template {
     }
 
     /// The template with [`audit_reads`] as its SACL. To write it takes the right to manage auditing
-    /// (`SeSecurityPrivilege`, MS-ADTS §5.1.3.3.2), which Administrators have and creators don't.
+    /// (`SeSecurityPrivilege`, MS-ADTS §6.1.3), which Administrators have and creators don't.
     #[must_use]
     pub fn audited(mut self) -> Self {
         self.descriptor.sacl = audit_reads();

@@ -16,8 +16,8 @@ use crate::shell::Shell;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  dkm --repository ad://example.com ad init --makers 'DKM Makers'
-  dkm --repository 'ad://example.com/OU=Keys?dc=dc1.example.com' ad init --dry-run > dkm.ldif")]
+  dkm ad init --repository ad://example.com --makers 'DKM Makers'
+  dkm ad init --repository 'ad://example.com/OU=Keys?dc=dc1.example.com' --dry-run > dkm.ldif")]
 pub(crate) struct Arguments {
     /// Who may make groups, beside the Domain Admins: an account or a security group. Repeatable
     #[arg(long, value_name = "WHO")]

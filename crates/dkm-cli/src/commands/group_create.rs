@@ -1,12 +1,13 @@
 //! `dkm group create`
 
 use clap::Args;
+use dkm::ErrorKind;
 use dkm::blocking::NewGroup;
 use dkm::repository::{GroupAccess, READERS_GROUP};
 use serde_json::json;
 
 use crate::context_pair::parse_pair;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::shape::GroupShape;
 use crate::shell::Shell;
 use crate::{policy_field, warning, when};
@@ -51,6 +52,10 @@ pub(crate) struct Arguments {
     policy: Vec<(String, String)>,
 }
 
+/// What helps an account that may not make it: there is no group yet whose owner could be asked.
+const DENIED: &str = "ask who keeps the repository: you must be able to write to its folder of groups and to that of the \
+                      root keys, and be in the Unix group that --readers names; in Active Directory, one of the repository's makers";
+
 pub(crate) fn run(arguments: Arguments, shell: &Shell) -> Result {
     let client = shell.client()?;
     let mut policy = client.default_policy();
@@ -59,7 +64,10 @@ pub(crate) fn run(arguments: Arguments, shell: &Shell) -> Result {
     readers.extend(arguments.readers_group.map(|group| format!("{READERS_GROUP}{group}")));
     let access = GroupAccess { readers, creators: arguments.creators, owners: arguments.owner };
     let new = NewGroup { name: arguments.name, description: arguments.description, policy, access };
-    let group = client.create_group(new)?;
+    let group = client.create_group(new).map_err(|error| {
+        let failure = Failure::from(error);
+        if failure.kind == ErrorKind::Denied { failure.help(DENIED) } else { failure }
+    })?;
     let view = group.view()?;
     warning::about(&shell.terminal, &view);
     let first = view.ring.keys.first();

@@ -45,7 +45,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     let export = Input::open(Some(&arguments.ldif))?.read_up_to(LDIF_LEN_MAX + 1)?;
     warn_of_clear_keys(&arguments.ldif, shell);
-    let entries = read_ldif(&export).map_err(|error| Failure::new(ErrorKind::Corrupt, error.to_string()))?;
+    let entries = read_ldif(&export).map_err(|error| {
+        Failure::new(ErrorKind::Corrupt, error.to_string()).during(arguments.ldif.display())
+    })?;
     drop(export);
     let container = chosen(containers(&entries), arguments.container.as_deref())?;
     drop(entries);

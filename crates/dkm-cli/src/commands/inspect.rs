@@ -82,7 +82,7 @@ fn inspect_windows(head: &[u8], input: &mut Input, shell: &Shell) -> Result {
     let rest = input.read_up_to(WINDOWS_TEXT_LEN_MAX)?;
     let bytes = [head, &rest].concat();
     let blob = without_base64(&bytes);
-    let parts = WindowsBlob::parse(&blob).map_err(dkm::Error::from)?;
+    let parts = WindowsBlob::parse(&blob).map_err(|error| input.fault(error.into()))?;
     let encoding = if matches!(blob, std::borrow::Cow::Borrowed(_)) { "binary" } else { "base64" };
     let value = json!({
         "kind": "windows-blob",

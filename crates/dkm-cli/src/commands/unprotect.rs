@@ -80,10 +80,11 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
 
 /// Opens a blob of Windows, of which nothing is released before all of it is authenticated.
 fn open_windows(arguments: &Arguments, shell: &Shell) -> Result {
-    let blob = windows_blob::read(&mut arguments.input.open()?)?;
+    let mut input = arguments.input.open()?;
+    let blob = windows_blob::read(&mut input)?;
     let mut output = arguments.output.open(PRIVATE)?;
     let group = arguments.overriding.apply(shell.group()?)?;
-    let plaintext = group.unprotect_windows(&blob)?;
+    let plaintext = group.unprotect_windows(&blob).map_err(|error| input.fault(error))?;
     output.write_all(&plaintext).map_err(|error| written(&output, &error))?;
     output.commit()?;
     shell.warn_about(&group)?;

@@ -57,6 +57,26 @@ fn a_file_that_may_not_be_read_is_access_denied() {
 }
 
 #[test]
+fn who_may_make_nothing_is_not_sent_to_the_owner_of_a_group() {
+    let world = World::with_group();
+    if is_root() {
+        chmod(&world.repository().join("groups"), 0o755);
+    } else {
+        chmod(&world.repository().join("groups"), 0o555);
+    }
+    let below = world.repository().join("groups/inside");
+    let inside = format!("dir:{}", below.display());
+    for (arguments, help) in [
+        (&["init", "--repository", &inside][..], "help: name a place that you may write to"),
+        (&["group", "create", "other"], "help: ask who keeps the repository"),
+    ] {
+        let run = world.dkm_with(arguments, b"", |command| as_nobody(&world, command)).exits(4);
+        assert!(run.stderr.contains(help), "{}", run.stderr);
+    }
+    chmod(&world.repository().join("groups"), 0o755);
+}
+
+#[test]
 fn an_account_without_privileges_has_all_of_it_too() {
     // A hardened process of an ordinary account sees less of itself in /proc: files must appear all the same.
     let world = World::empty();

@@ -26,6 +26,24 @@ fn options_go_before_the_environment_and_that_before_the_file() {
 }
 
 #[test]
+fn an_option_that_is_given_and_empty_is_a_mistake() {
+    let world = World::with_group();
+    for arguments in [
+        &["--repository", "", "key", "list"][..],
+        &["key", "list", "--repository="],
+        &["key", "list", "-g", ""],
+    ] {
+        let run = world.dkm(arguments).exits(2);
+        assert!(run.stderr.contains("it is empty"), "{}", run.stderr);
+    }
+    world
+        .dkm_with(["key", "list"], b"", |command| {
+            command.env("DKM_REPOSITORY", "");
+        })
+        .succeeded();
+}
+
+#[test]
 fn the_file_names_all_places() {
     let world = World::empty();
     std::fs::create_dir_all(world.at("config/dkm")).unwrap();

@@ -57,6 +57,21 @@ fn the_same_record_on_two_replicas_is_as_old_as_the_older_in_whatever_order() {
 }
 
 #[test]
+fn a_copy_from_an_archive_does_not_make_a_key_usable_that_only_a_lost_replica_had() {
+    let now = T0.plus(DAY_MS);
+    let base = [group(), policy(|p| p.creators = None)];
+    let lost = key(1, T0, |_| {});
+    let mut restored = key(1, now, |record| record.origin = Origin::Restored);
+    restored.name = restored.record.slot(crate::id::GroupId::default(), 0);
+    let mut member = member(2);
+    member.observe(T0, &reading(1, T0, &[&base[..], &[lost]].concat()));
+    member.observe(now, &reading(2, now, &[&base[..], &[restored]].concat()));
+    assert!(member.ring().key(key_id(1)).is_some_and(|key| key.verified), "it opens blobs");
+    let refusal = member.protecting_key(now).unwrap_err();
+    assert!(matches!(refusal, ProtectRefusal::NotUsable { read_from: 1, needed: 2, .. }), "{refusal:?}");
+}
+
+#[test]
 fn slots_with_litter_are_passed_over_until_the_client_is_denied() {
     let mut member = member(1);
     member.observe(T0, &reading(1, T0, &[group(), policy(|_| {}), key(1, T0, |_| {})]));

@@ -12,7 +12,7 @@ pub use refusal::{Alarm, ProtectRefusal, UnprotectRefusal};
 use crate::id::{Digest, KeyId, ReplicaId};
 use crate::plan::{Draw, Plan, plan};
 use crate::policy::Policy;
-use crate::record::Record;
+use crate::record::{Origin, Record};
 use crate::ring::{KeyState, Observed, Ring, RingKey};
 use crate::safeguards::Safeguards;
 use crate::slot::{Room, SlotName};
@@ -174,8 +174,10 @@ impl Member {
         self.missing.retain(|_, records| !records.is_empty());
         view.clock_off = reading.clock.map(|theirs| (now, theirs.distance(now)));
         for seen in &reading.present {
+            // A copy from an archive is another record: its being there says nothing of the key's own having spread.
             if let Record::Key(key) = &seen.record
                 && seen.verified
+                && key.origin != Origin::Restored
             {
                 self.read_from.entry(key.id).or_default().insert(reading.replica);
             }

@@ -83,9 +83,29 @@ fn a_key_made_in_time_is_trusted_and_ends_the_plan() {
     }
 }
 
+/// The default interval between two refreshes, with all of its jitter.
+const REFRESH: u64 = 5 * MINUTE_MS + 30_000;
+
+#[test]
+fn a_turn_at_the_windows_end_is_taken_by_a_client_that_wakes_up_a_little_later() {
+    for late in [1, 5, REFRESH] {
+        let now = WINDOW_END.plus(late);
+        assert_eq!(decide(&[first()], now), create(1, 0, END.plus(late), Cause::Scheduled));
+        let there = decide_as(&[first()], now, MEAN, true, Some(T0));
+        assert_eq!(there, create(1, 0, END.plus(late), Cause::Scheduled));
+    }
+    // One that was started after the window was closed, or whose turn is long past, had no such turn to take.
+    let now = WINDOW_END.plus(1);
+    let long_past = Draw { lead: 1e-12, ..MEAN };
+    for (draw, noticed) in [(MEAN, Some(now)), (long_past, None)] {
+        let plan = decide_as(&[first()], now, draw, true, noticed);
+        assert!(matches!(plan, Plan::Overdue { turn: Some(_), .. }), "{plan:?}");
+    }
+}
+
 #[test]
 fn past_the_window_clients_take_turns_again_over_a_short_one() {
-    let late = WINDOW_END.plus(1);
+    let late = WINDOW_END.plus(REFRESH + 1);
     let turn = WINDOW_END.plus(SHORT);
     assert_eq!(decide(&[first()], late), Plan::Overdue { since: WINDOW_END, turn: Some(turn) });
     let at_end = decide(&[first()], turn);

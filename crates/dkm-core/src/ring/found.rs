@@ -112,6 +112,21 @@ fn a_key_waiting_since_before_an_exposure_does_not_supersede_the_one_made_after_
 }
 
 #[test]
+fn a_destroyed_key_does_not_excuse_what_others_had_planted_before_its_compromise() {
+    let compromised = T0.plus(10 * DAY_MS);
+    let records = [
+        policy(|_| {}),
+        status(1, Change::Compromised, compromised, &[]),
+        status(1, Change::Destroyed, NOW, &[]),
+        by("uid:66", urgent(9, 1, 0, T0.plus(DAY_MS))),
+        by("uid:0", urgent(2, 1, 1, compromised.minus(600_000))),
+    ];
+    let ring = ring(&records, NOW.plus(HOUR_MS));
+    assert_eq!(distrust(&ring, 9), Some(Distrust::ShortDelay));
+    assert_eq!(distrust(&ring, 2), None, "the owner's replacement, made just before");
+}
+
+#[test]
 fn a_destroyed_key_excuses_nothing_that_was_made_after_it_was_replaced() {
     let history = [
         policy(|_| {}),

@@ -216,9 +216,14 @@ fn is_excepted(key: &RingKey, past: &Past, before: &[RingKey], history: &History
         let latest = past.active.last().map(|((activation, ..), _)| *activation);
         let replaced = past.replaced.get(id).is_some_and(|at| *at <= created)
             || erased.compromised.is_some_and(|at| latest.is_some_and(|latest| latest > at));
+        // As below: a compromise is an excuse to who said it, and to others only from then on.
+        let compromised = erased.compromised.is_some_and(|at| {
+            erased.compromised_by.contains(&key.attested.creator)
+                || created.plus(history.policy.clock_skew_ms) >= at
+        });
         return !replaced
             && erased.destroyed.is_some_and(|at| created <= at)
-            && (erased.compromised.is_some() || exposed(Timestamp(0)));
+            && (compromised || exposed(Timestamp(0)));
     }
     // The key that protected when this one was made, its later fate aside. A key that was, or may have been, suspended
     // at that time leaves the question to the one before it.

@@ -19,6 +19,8 @@ const VERSION: u32 = 1;
 /// Encrypt, then authenticate.
 const METHOD: u32 = 0;
 const BLOCK_LEN: usize = 16;
+/// Version, method, and what stands before the key's GUID.
+const BEGINNING: [u8; 10] = [0, 0, 0, 1, 0, 0, 0, 0, 0x04, 0x10];
 
 /// SHA-256, 2.16.840.1.101.3.4.2.1, in DER.
 pub(super) const SHA_256: &[u8] = &[0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01];
@@ -28,7 +30,15 @@ pub(super) const AES_128_CBC: &[u8] = &[0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65
 /// Whether bytes begin like a Windows blob: version, method, and a key's GUID.
 #[must_use]
 pub fn is_windows_blob(bytes: &[u8]) -> bool {
-    bytes.starts_with(&[0, 0, 0, 1, 0, 0, 0, 0, 0x04, 0x10])
+    bytes.starts_with(&BEGINNING)
+}
+
+/// What the key of a blob that begins with these bytes may be called: its GUID as Windows lays it out, and in the order of
+/// the text.
+#[must_use]
+pub fn key_guids(beginning: &[u8]) -> Option<[KeyGuid; 2]> {
+    let guid = *beginning.strip_prefix(&BEGINNING)?.first_chunk()?;
+    Some([guid_of(guid), KeyGuid(guid)])
 }
 
 /// A Windows blob's parts.

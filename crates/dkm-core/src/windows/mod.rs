@@ -26,7 +26,8 @@ use crate::record::Family;
 
 pub use error::{Fault, WindowsBlobError};
 pub use layout::{
-    IV_LEN, MAC_LEN, NONCE_LEN, WINDOWS_BLOB_LEN_MAX, WINDOWS_PLAINTEXT_LEN_MAX, WindowsBlob, is_windows_blob,
+    IV_LEN, MAC_LEN, NONCE_LEN, WINDOWS_BLOB_LEN_MAX, WINDOWS_PLAINTEXT_LEN_MAX, WindowsBlob,
+    is_windows_blob, key_guids,
 };
 
 /// What the key derivation is told of its output's length. SP 800-108 counts bits; Windows, and whoever reads its

@@ -118,6 +118,9 @@ fn both_orders_of_a_guid_find_the_key() {
     let mut text_order = blob.clone();
     text_order[10..26].copy_from_slice(&GUID.0);
     assert_eq!(&*open(&key(), &text_order).unwrap(), b"secret");
+    assert_eq!(key_guids(&blob[..26]), Some([GUID, KeyGuid(blob[10..26].try_into().unwrap())]));
+    assert_eq!(key_guids(&text_order).map(|[_, text]| text), Some(GUID));
+    assert_eq!((key_guids(&blob[..25]), key_guids(b"hello")), (None, None));
     let other = WindowsKey { guid: KeyGuid([7; 16]), ..key() };
     assert_eq!(open(&other, &blob), Err(WindowsBlobError::WrongKey { found: GUID, expected: other.guid }));
 }

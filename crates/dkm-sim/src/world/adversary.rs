@@ -198,15 +198,22 @@ impl World {
         }
     }
 
-    /// Whether, by some replica's word, the key that protects was exposed or is compromised: then a key with a short delay
-    /// is what every creator should make.
+    /// Whether, by the word of some replica, or of a client that still knows what a lost replica said, the key that protects
+    /// was exposed or is compromised: then a key with a short delay is what every creator should make.
     fn is_urgent(&self) -> bool {
-        self.sites.iter().any(|site| {
-            let now = site.clock(self.now).plus(self.dials.policy.clock_skew_ms);
+        let skew_ms = self.dials.policy.clock_skew_ms;
+        let replicas = self.sites.iter().any(|site| {
+            let now = site.clock(self.now).plus(skew_ms);
             let records = site.store.records.values().map(AsRef::as_ref);
             let ring = dkm_core::ring::Ring::derive(records, now, self.safeguards);
             ring.protecting(now).next().is_none_or(|k| k.exposure_ended(now).is_some())
-        })
+        });
+        replicas
+            || (0..self.clients.len()).any(|client| {
+                let now = self.clock(client).plus(skew_ms);
+                let ring = self.clients[client].member.ring();
+                ring.protecting(now).next().is_some_and(|k| k.exposure_ended(now).is_some())
+            })
     }
 
     /// Remembers what was planted. An honest key of the same id stays honest, but the rollover is disturbed.

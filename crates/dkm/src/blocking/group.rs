@@ -3,14 +3,14 @@
 use std::io::{Read, Seek, Write};
 use std::sync::Arc;
 
-use dkm_core::blob::SeekingReader;
 use dkm_core::policy::Policy;
 use dkm_core::windows::WindowsKey;
 use dkm_core::{Context, GroupId, KeyGuid, KeyId, Plaintext};
 
 use crate::background::Background;
 use crate::engine::{
-    Compromised, Destruction, Engine, Need, NewKey, Override, Reprotected, Rolled, Streamed, WindowsImport,
+    Compromised, Destruction, Engine, Need, NewKey, Override, Ranges, Reprotected, Rolled, Streamed,
+    WindowsImport,
 };
 use crate::view::View;
 use crate::{Error, Result};
@@ -108,7 +108,7 @@ impl Group {
     ///
     /// Each chunk is written as soon as it is authentic: that the blob was cut off is noticed only at its end. **After
     /// an error, what was written must be let go of.** Where that is impossible, use [`Group::unprotect`] or a
-    /// file, and release it at the end.
+    /// file, and release it at the end. If this account is turned away meanwhile, nothing more is written.
     ///
     /// # Errors
     /// As [`Group::unprotect`].
@@ -125,8 +125,9 @@ impl Group {
     ///
     /// # Errors
     /// As [`Group::unprotect`].
-    pub fn open_seekable<R: Read + Seek>(&self, context: &Context, reader: R) -> Result<SeekingReader<R>> {
-        self.engine().open_seekable(context, reader, self.overriding.as_ref())
+    pub fn open_seekable<R: Read + Seek>(&self, context: &Context, reader: R) -> Result<Ranges<R>> {
+        let reader = self.engine().open_seekable(context, reader, self.overriding.as_ref())?;
+        Ok(Ranges::new(reader, self.shared.engine.clone()))
     }
 
     /// Protects a blob's content anew, if it has not the key and suite that protect now.

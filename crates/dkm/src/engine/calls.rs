@@ -12,6 +12,7 @@ use dkm_core::{Context, Digest, KeyId, Plaintext};
 
 use super::snapshot::{CachedKey, Protecting, Use};
 use super::unknown::Lookup;
+use super::watched::Watched;
 use super::{Engine, Need};
 use crate::journal::EventKind;
 use crate::view::no_key;
@@ -101,7 +102,9 @@ impl Engine {
             let header = self.header(protecting)?;
             ChunkCipher::sealing(protecting.key.ready(self.group), &header, context)?
         };
-        let plaintext_len = stream::seal(&cipher, reader, writer)?;
+        let mut writer = Watched::new(writer, || self.may_protect());
+        let sealed = stream::seal(&cipher, reader, &mut writer);
+        let plaintext_len = sealed.map_err(|error| writer.cause(error))?;
         streamed(&cipher, plaintext_len)
     }
 
@@ -128,7 +131,9 @@ impl Engine {
         let prefix = &prefix[..len];
         let cipher =
             self.with_key(prefix, overriding, |key| Ok(ChunkCipher::opening(key, context, prefix)?))?;
-        let plaintext_len = stream::open(&cipher, reader, writer)?;
+        let mut writer = Watched::new(writer, || self.may_open());
+        let opened = stream::open(&cipher, reader, &mut writer);
+        let plaintext_len = opened.map_err(|error| writer.cause(error))?;
         streamed(&cipher, plaintext_len)
     }
 

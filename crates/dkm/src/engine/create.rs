@@ -1,40 +1,45 @@
 //! Making a group.
 
 use dkm_core::Room;
-use dkm_core::policy::Wrap;
+use dkm_core::policy::{Policy, Wrap};
 use dkm_core::record::{GroupRecord, PolicyRecord, Record};
+use dkm_core::ring::RingKey;
 
 use super::lifecycle::refused;
 use super::policy::leaves_out;
-use super::{Engine, Made, Need};
-use crate::Result;
+use super::{Engine, Need};
 use crate::blocking::NewGroup;
 use crate::journal::EventKind;
+use crate::{Error, Result};
 
 impl Engine {
     /// Makes the group's rooms and first records; announces it when its first key is usable.
     pub(crate) fn create(&self, new: NewGroup, fill: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
         self.check_first_policy(&new.policy)?;
-        self.record(EventKind::GroupCreated, None, None, |event| event.detail = Some(new.name.clone()))?;
-        if new.policy.wrap == Wrap::RootKey {
-            self.parts.roots.create(self.group, &new.access)?;
-        }
-        let (repository, author) = self.on_any_replica(|replica| {
+        // Nothing that anybody sees, and the proof that this account may make the group at all.
+        let (repository, author, reads) = self.on_any_replica(|replica| {
             replica.create_group(self.group, &new.access)?;
-            Ok((replica.repository(), replica.author(self.group, Room::Keys)?))
+            let author = replica.author(self.group, Room::Keys)?;
+            Ok((replica.repository(), author, replica.rights(self.group)?.read))
         })?;
-        if let Some(author) = author.filter(|author| leaves_out(new.policy.creators.as_ref(), author)) {
+        // Whoever makes a group that he does not read leaves its first key to those who do: he is not to know it.
+        let author = author.filter(|_| reads);
+        if let Some(author) = author.as_ref().filter(|who| leaves_out(new.policy.creators.as_ref(), who)) {
             return Err(refused(
-                "making the group",
+                WHAT,
                 format!(
                     "creators would not name {author}, as whom you make its first key: it would count for nothing"
                 ),
                 "name it, and leave it out once another creator has made a key",
             ));
         }
+        if new.policy.wrap == Wrap::RootKey {
+            self.parts.roots.create(self.group, &new.access)?;
+        }
+        self.record(EventKind::GroupCreated, None, None, |event| event.detail = Some(new.name.clone()))?;
         let created_at_ms = self.parts.clock.now().0;
         let group = Record::Group(GroupRecord {
-            name: new.name,
+            name: new.name.clone(),
             created_at_ms,
             repository,
             roster_genesis: None,
@@ -44,20 +49,52 @@ impl Engine {
             version: 1,
             previous: Vec::new(),
             created_at_ms,
-            policy: new.policy,
+            policy: new.policy.clone(),
         });
         for record in [group, policy] {
+            // What took the slot is looked at below.
             self.put(&record, &record.slot(self.group, 0))?;
         }
         self.refresh(Need::Fresh)?;
-        // Whoever makes a group that he does not read leaves its first key to those who do: he is not to know it.
-        if self.state().member.rights().read {
-            let made = self.make_key(None, self.parts.clock.now(), "first")?;
-            if let Made::Created(key) = made {
-                self.await_usable(key.key, "making the group")?;
+        self.must_hold(&new.name, &new.policy)?;
+        if reads {
+            let first = match self.first_key() {
+                Some(first) => first,
+                None => {
+                    self.make_key(None, self.parts.clock.now(), "first")?;
+                    self.first_key().ok_or_else(|| other_rooms("hold no key that counts"))?
+                }
+            };
+            if author.is_some_and(|author| author != first.attested.creator) {
+                return Err(other_rooms(&format!("hold a key that {} made", first.attested.creator)));
             }
+            self.await_usable(first.id(), WHAT)?;
         }
         fill(self)?;
         self.on_any_replica(|replica| Ok(replica.announce_group(self.group)?))
     }
+
+    /// The rooms may hold what an earlier run has left, which is as good; what somebody else put there is not.
+    fn must_hold(&self, name: &str, policy: &Policy) -> Result<()> {
+        let state = self.state();
+        let ring = state.member.ring();
+        match (ring.name.as_deref(), ring.policy()) {
+            (Some(there), _) if there != name => Err(other_rooms(&format!("belong to a group {there}"))),
+            (_, Some(there)) if there != policy => Err(other_rooms("hold another policy")),
+            (Some(_), Some(_)) => Ok(()),
+            _ => Err(other_rooms("hold no records of the group")),
+        }
+    }
+
+    /// The key that protects first: made now, by an earlier run, or by whoever was faster.
+    fn first_key(&self) -> Option<RingKey> {
+        self.state().member.ring().keys.iter().find(|key| key.may_ever_protect()).cloned()
+    }
+}
+
+const WHAT: &str = "making the group";
+
+fn other_rooms(what: &str) -> Error {
+    let advice = "see who made them (in a directory, the folder .new-ID among its groups), remove them, then try again";
+    refused(WHAT, format!("the rooms that are there under its id {what}"), advice)
 }

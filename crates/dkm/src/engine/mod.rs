@@ -13,6 +13,7 @@ mod refresh;
 mod rollover;
 mod snapshot;
 mod unknown;
+mod watched;
 mod windows;
 mod windows_import;
 
@@ -33,6 +34,7 @@ pub use destroy::Destruction;
 pub(crate) use flight::Need;
 pub use lifecycle::{Compromised, NewKey, Rolled};
 pub(crate) use rollover::Made;
+pub use watched::Ranges;
 pub use windows_import::WindowsImport;
 
 use crate::clock::Clock;

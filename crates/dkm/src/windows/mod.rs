@@ -13,6 +13,7 @@ pub use container::{Skipped, WindowsContainer, containers};
 pub use dkm_core::KeyGuid;
 pub use dkm_core::windows::{WindowsBlob, WindowsBlobError, WindowsKey, is_windows_blob};
 pub use ldif::{LDIF_LEN_MAX, LdifError, read_ldif};
+pub(crate) use text::key_guids_of;
 pub use text::{WINDOWS_TEXT_LEN_MAX, begins_like_windows_blob, without_base64};
 
 use std::fmt;

@@ -4,13 +4,16 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use dkm_core::windows::{WINDOWS_BLOB_LEN_MAX, is_windows_blob};
+use dkm_core::KeyGuid;
+use dkm_core::windows::{WINDOWS_BLOB_LEN_MAX, is_windows_blob, key_guids};
 
 /// Longest text of a blob, in bytes: base64 with line breaks.
 pub const WINDOWS_TEXT_LEN_MAX: usize = WINDOWS_BLOB_LEN_MAX / 2 * 3;
 
 /// How many digits of base64 tell whether a Windows blob begins.
 const DIGITS: usize = 16;
+/// How many digits reach to the end of its key's GUID.
+const GUID_DIGITS: usize = 36;
 
 /// Whether bytes begin like a Windows blob, or like the base64 of one.
 #[must_use]
@@ -20,6 +23,15 @@ pub fn begins_like_windows_blob(bytes: &[u8]) -> bool {
     }
     let digits: Vec<u8> = bytes.iter().copied().filter(|b| !b.is_ascii_whitespace()).take(DIGITS).collect();
     STANDARD.decode(digits).is_ok_and(|start| is_windows_blob(&start))
+}
+
+/// What the key of a blob that begins like this, as it is or as base64, may be called.
+pub(crate) fn key_guids_of(beginning: &[u8]) -> Option<[KeyGuid; 2]> {
+    key_guids(beginning).or_else(|| {
+        let digits: Vec<u8> =
+            beginning.iter().copied().filter(|b| !b.is_ascii_whitespace()).take(GUID_DIGITS).collect();
+        key_guids(&STANDARD.decode(digits).ok()?)
+    })
 }
 
 /// The blob of which these bytes are the base64, white space aside; the bytes themselves if they are not.

@@ -4,6 +4,7 @@ use dkm::archive::{self, RestoreOptions};
 use dkm::blocking::Group;
 use dkm::core::archive::{Archive, RestoreSkip};
 use dkm::core::member::UnprotectRefusal;
+use dkm::core::record::{Family, GroupRecord, KeyRecord, Material, Origin, PolicyRecord, Record};
 use dkm::core::ring::KeyState;
 use dkm::journal::EventKind;
 use dkm::repository::GroupAccess;
@@ -55,12 +56,7 @@ fn a_lost_group_comes_back_under_its_id_and_opens_old_blobs() {
     assert_eq!(state(&group, key), KeyState::Deactivated);
     // What protects now is a key that is in no archive.
     let now = protecting(&group);
-    assert!(
-        archive
-            .observed()
-            .iter()
-            .all(|o| !matches!(&o.record, dkm::core::record::Record::Key(k) if k.id == now))
-    );
+    assert!(archive.observed().iter().all(|o| !matches!(&o.record, Record::Key(k) if k.id == now)));
     assert_eq!(world.ledger.count(EventKind::ArchiveRestored), 1);
     let fresh = world.fresh("uid:0");
     assert_eq!(&*fresh.unprotect(&context(), &blob).unwrap(), b"old");
@@ -69,6 +65,59 @@ fn a_lost_group_comes_back_under_its_id_and_opens_old_blobs() {
     assert_eq!(again.unwrap_err().kind(), ErrorKind::Refused);
     let summary = archive::restore(&group, &archive, &because("again")).unwrap();
     assert_eq!((summary.keys, summary.control, summary.rolled), (0, 0, None));
+}
+
+/// What lies in a slot of the first room, as `uid:0` or somebody else left it.
+fn left_behind(world: &World, account: &str, group: dkm::GroupId, record: &Record) {
+    let slot = record.slot(group, 0);
+    let bytes = record.encode(group);
+    world.repository.seen_by(account).plant(0, group, record.room(), &slot, &bytes, None);
+}
+
+#[test]
+fn rooms_that_somebody_else_has_filled_are_not_taken_over() {
+    let policy = |policy| {
+        let previous = Vec::new();
+        Record::Policy(PolicyRecord { version: 1, previous, created_at_ms: 0, policy })
+    };
+    let (_, archive, ..) = lost();
+    let group = |name: &str| {
+        Record::Group(GroupRecord {
+            name: name.to_owned(),
+            created_at_ms: 0,
+            repository: archive.repository,
+            roster_genesis: None,
+            description: None,
+        })
+    };
+    let lax = Policy { overdue_refuse_after_ms: Some(1), ..Policy::for_directory() };
+    let material = zeroize::Zeroizing::new([7; 32]);
+    let planted = Record::Key(KeyRecord {
+        id: dkm::core::kdf::key_id(archive.group, Family::Native, &material),
+        family: Family::Native,
+        origin: Origin::Rolled,
+        created_at_ms: 0,
+        activates_at_ms: 0,
+        predecessor: None,
+        attempt: 0,
+        guid: None,
+        material: Material::Plain(material),
+    });
+    for (record, why) in
+        [(group("other"), "a group other"), (policy(lax), "another policy"), (planted, "that uid:1 made")]
+    {
+        let world = World::new(1);
+        left_behind(&world, "uid:1", archive.group, &record);
+        let error = archive::restore_group(&world.client(), &archive, &access(), &because("x")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Refused);
+        assert!(error.to_string().contains(why), "{error}");
+        assert!(world.client().groups().unwrap().is_empty());
+    }
+    // What an earlier run of the same has left is no hindrance.
+    let world = World::new(1);
+    left_behind(&world, "uid:0", archive.group, &group("tokens"));
+    left_behind(&world, "uid:0", archive.group, &policy(Policy::for_directory()));
+    archive::restore_group(&world.client(), &archive, &access(), &because("x")).unwrap();
 }
 
 #[test]

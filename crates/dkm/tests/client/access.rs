@@ -1,5 +1,7 @@
 //! Denied, out of reach, and back again.
 
+use std::io::Read as _;
+
 use dkm::core::member::{ProtectRefusal, UnprotectRefusal};
 use dkm::repository::{GroupAccess, RepositoryError};
 use dkm::{Error, ErrorKind};
@@ -42,6 +44,72 @@ fn a_member_that_is_removed_is_locked_out_at_its_next_refresh_and_drops_its_keys
     // The others go on.
     world.repository.heal();
     assert_eq!(&*world.fresh("uid:2").unprotect(&context(), &blob).unwrap(), b"secret");
+}
+
+/// Reads zeros, and does something on the way.
+struct Interrupted<F> {
+    left: std::io::Cursor<Vec<u8>>,
+    at: u64,
+    act: Option<F>,
+}
+
+impl<F: FnOnce()> std::io::Read for Interrupted<F> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.left.position() >= self.at
+            && let Some(act) = self.act.take()
+        {
+            act();
+        }
+        std::io::Read::read(&mut self.left, buffer)
+    }
+}
+
+#[test]
+fn streams_and_ranges_in_progress_end_when_the_member_is_removed() {
+    const LEN: usize = 16 << 20;
+    let world = World::new(1);
+    let group = world.group();
+    let member = world.fresh("uid:1");
+    let mut blob = Vec::new();
+    member.protect_stream(&context(), std::io::repeat(0).take(LEN as u64), &mut blob).unwrap();
+    let only = |who: &[&str]| GroupAccess {
+        readers: who.iter().map(|name| (*name).to_owned()).collect(),
+        creators: vec!["uid:0".to_owned()],
+        owners: vec!["uid:0".to_owned()],
+    };
+    let interrupted = |bytes: &[u8]| Interrupted {
+        left: std::io::Cursor::new(bytes.to_vec()),
+        at: 1 << 20,
+        act: Some(|| {
+            world.repository.set_access(group.id(), &only(&["uid:0"]));
+            assert!(member.refresh().is_err(), "as the thread that refreshes learns it");
+        }),
+    };
+    let let_in = || {
+        world.repository.set_access(group.id(), &only(&["uid:0", "uid:1"]));
+        member.refresh().unwrap();
+    };
+    let mut ranges = member.open_seekable(&context(), std::io::Cursor::new(&blob)).unwrap();
+    let mut out = vec![0; 100];
+    assert_eq!(ranges.read_at(5, &mut out).unwrap(), 100);
+
+    let mut opened = Vec::new();
+    let error = member.unprotect_stream(&context(), interrupted(&blob), &mut opened).unwrap_err();
+    assert!(matches!(error, Error::Unprotect(UnprotectRefusal::Denied)), "{error}");
+    assert!(opened.len() < LEN);
+    assert_eq!(ranges.read_at(5, &mut out).unwrap_err().kind(), ErrorKind::Denied);
+    let_in();
+    let mut sealed = Vec::new();
+    let error = member.protect_stream(&context(), interrupted(&vec![0; LEN]), &mut sealed).unwrap_err();
+    assert!(matches!(error, Error::Protect(ProtectRefusal::Denied)), "{error}");
+    assert!(sealed.len() < LEN);
+    let_in();
+    assert!(member.unprotect_stream(&context(), blob.as_slice(), std::io::sink()).is_ok());
+    // A range longer than what is asked for at once comes whole.
+    let mut whole = vec![1; LEN + 1];
+    let mut ranges = member.open_seekable(&context(), std::io::Cursor::new(&blob)).unwrap();
+    assert_eq!(ranges.read_at(0, &mut whole).unwrap(), LEN);
+    assert!(whole[..LEN].iter().all(|byte| *byte == 0));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use dkm::core::Room;
 use dkm::core::member::ProtectRefusal;
 use dkm::core::record::Record;
+use dkm::journal::EventKind;
 use dkm::repository::GroupAccess;
 use dkm::root_key::RootKeyError;
 use dkm::{Error, ErrorKind, Policy};
@@ -134,6 +135,27 @@ fn a_group_that_was_not_finished_is_never_seen() {
         return;
     }
     panic!("it is never finished");
+}
+
+#[test]
+fn a_group_that_may_not_be_made_is_not_recorded_and_one_that_is_not_recorded_is_not_made() {
+    let world = World::new(1);
+    let new = || dkm::blocking::NewGroup {
+        name: "tokens".into(),
+        description: None,
+        policy: Policy::for_directory(),
+        access: GroupAccess::default(),
+    };
+    world.repository.faults(0, |f| f.read_only = true);
+    assert!(world.client().create_group(new()).is_err());
+    assert_eq!(world.ledger.count(EventKind::GroupCreated), 0);
+    world.repository.heal();
+    *world.ledger.broken.lock().unwrap() = true;
+    assert!(matches!(world.client().create_group(new()), Err(Error::Journal { .. })));
+    assert!(world.client().groups().unwrap().is_empty());
+    *world.ledger.broken.lock().unwrap() = false;
+    world.client().create_group(new()).unwrap();
+    assert_eq!(world.ledger.count(EventKind::GroupCreated), 1);
 }
 
 #[test]

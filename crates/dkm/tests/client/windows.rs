@@ -183,7 +183,7 @@ fn a_compromised_windows_key_opens_only_for_whoever_overrides() {
     let group = world.group();
     let (guid, id) = group.import_windows(vec![key(1)], "test").unwrap().imported[0];
     let own = protecting(&group);
-    assert_eq!(group.compromise(id, "seen elsewhere").unwrap(), None);
+    assert_eq!(group.compromise(id, "seen elsewhere").unwrap().replacement, None);
     assert_eq!(protecting(&group), own, "it never protected");
     let blob = foreign(&key(1), b"secret");
     let error = group.unprotect_windows(&blob).unwrap_err();
