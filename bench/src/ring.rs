@@ -92,6 +92,7 @@ fn archive_keys(repository: &Path, group: GroupId) -> Result<()> {
             predecessor: None,
             attempt: 0,
             material: Material::None,
+            guid: None,
         };
         let aad = wrap_aad(replica.repository(), group, &key);
         key.material = Material::Wrapped(roots.wrap(group, &aad, &material)?);

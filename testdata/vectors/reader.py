@@ -558,6 +558,7 @@ KINDS: dict[int, tuple[str, Read]] = {
                 Field("predecessor", a_bytes(16), optional=True),
                 Field("attempt", a_u32),
                 Field("material", material),
+                Field("guid", a_bytes(16), optional=True),
             ]
         ),
     ),
@@ -683,6 +684,10 @@ def valid_roster(body: dict[str, Any]) -> None:
     valid_sorted(signatures, "signatures")
 
 
+def valid_key(body: dict[str, Any]) -> None:
+    valid((body["family"] == FAMILIES["windows"]) == ("guid" in body), "a GUID belongs to keys of Windows")
+
+
 def valid_status(body: dict[str, Any]) -> None:
     """Section 6.7."""
     valid_text(body["reason"], 4096, "reason")
@@ -702,7 +707,7 @@ VALID: dict[str, Callable[[dict[str, Any]], None]] = {
     "group": valid_group,
     "policy": valid_policy,
     "roster": valid_roster,
-    "key": lambda body: None,
+    "key": valid_key,
     "status": valid_status,
     "exposed": valid_exposed,
 }

@@ -13,6 +13,8 @@ mod setup;
 mod shell;
 mod sim;
 mod test;
+#[cfg(target_os = "linux")]
+mod testbed;
 mod vectors;
 
 use std::process::ExitCode;
@@ -39,6 +41,9 @@ enum Command {
     Fuzz(fuzz::Arguments),
     /// Write testdata/vectors/ anew, or check that it would not change
     Vectors(vectors::Arguments),
+    /// Start a real Active Directory domain (Samba) on this machine to try things with, and end it
+    #[cfg(target_os = "linux")]
+    Testbed(testbed::Arguments),
     /// Run the deterministic simulation in release mode; arguments go to `dkm-sim`
     Sim(sim::Arguments),
 }
@@ -50,6 +55,8 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Vectors(arguments) => vectors::run(&arguments),
+        #[cfg(target_os = "linux")]
+        Command::Testbed(arguments) => testbed::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
     };
     match result {

@@ -1,7 +1,7 @@
 //! Finds the tools that a command needs, and installs what is missing where it may.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -51,6 +51,70 @@ pub(crate) const MOUNT: Tool =
 /// libFuzzer is C++.
 pub(crate) const CPLUSPLUS: Tool =
     Tool { purpose: "builds libFuzzer", package: "g++", present: || shell::has("c++") || shell::has("g++") };
+
+/// What a Samba domain for tests is made of, and what the Kerberos client in `dkm-ad` is built with. Names that are the
+/// same from Debian 12 on.
+pub(crate) const DOMAIN: &[Tool] = &[
+    domain("samba", || shell::has("samba")),
+    domain("samba-common-bin", || shell::has("samba-tool")),
+    domain("samba-ad-dc", || shell::has("samba") && shell::has("samba_kcc")),
+    domain("samba-ad-provision", || present("/usr/share/samba/setup/provision.ldif")),
+    domain("samba-dsdb-modules", || library("samba/ldb/samba_dsdb.so")),
+    domain("samba-vfs-modules", || library("samba/vfs/acl_xattr.so")),
+    domain("winbind", || shell::has("winbindd")),
+    domain("python3-samba", || present("/usr/lib/python3/dist-packages/samba/samdb.py")),
+    domain("krb5-user", || shell::has("kinit") && shell::has("kvno")),
+    domain("ldb-tools", || shell::has("ldbsearch")),
+    domain("ldap-utils", || shell::has("ldapsearch")),
+    domain("libsasl2-modules-gssapi-mit", || library("sasl2/libgssapiv2.so")),
+    domain("openssl", || shell::has("openssl")),
+    domain("iproute2", || shell::has("ip")),
+    Tool {
+        purpose: "builds the Kerberos client",
+        package: "libkrb5-dev",
+        present: || present("/usr/include/krb5.h") && shell::has("krb5-config"),
+    },
+    // Of every version; the headers are in a package that this one needs.
+    Tool { purpose: "reads Kerberos' headers for the build", package: "libclang-dev", present: libclang },
+];
+
+const fn domain(package: &'static str, present: fn() -> bool) -> Tool {
+    Tool { purpose: "runs an Active Directory domain for tests", package, present }
+}
+
+fn present(path: &str) -> bool {
+    Path::new(path).exists()
+}
+
+/// The folders of libraries, those of the machine's architecture too.
+fn library_folders() -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = ["/usr/lib", "/usr/lib64", "/usr/local/lib"].map(PathBuf::from).into();
+    folders.extend(subfolders("/usr/lib"));
+    folders
+}
+
+fn subfolders(path: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+}
+
+fn library(path: &str) -> bool {
+    library_folders().iter().any(|folder| folder.join(path).exists())
+}
+
+/// The library, and the headers that belong to the compiler: one without the other is of no use.
+fn libclang() -> bool {
+    let is_libclang = |entry: fs::DirEntry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        name.starts_with("libclang.so") || name.starts_with("libclang-") && name.contains(".so")
+    };
+    let mut folders = library_folders();
+    folders.extend(subfolders("/usr/lib").into_iter().map(|folder| folder.join("lib")));
+    let library =
+        folders.iter().any(|folder| fs::read_dir(folder).into_iter().flatten().flatten().any(is_libclang));
+    library && subfolders("/usr/lib/clang").iter().any(|folder| folder.join("include/stddef.h").exists())
+}
 
 /// Makes sure that every one of these is installed.
 ///

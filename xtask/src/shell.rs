@@ -82,11 +82,12 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Whether a program of this name is on the search path (ours included).
+/// Whether a program of this name is on the search path (ours included), or where only administrators look.
 pub(crate) fn has(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     std::iter::once(tools().join("bin"))
         .chain(env::split_paths(&path))
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
         .any(|folder| folder.join(program).is_file())
 }
 

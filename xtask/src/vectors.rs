@@ -1,4 +1,5 @@
-//! `cargo xtask vectors`: writes `testdata/vectors/` anew, bit for bit, or checks that it would not change.
+//! `cargo xtask vectors`: writes `testdata/vectors/` and `testdata/windows/` anew, bit for bit, or checks that they
+//! would not change.
 //!
 //! Everything that looks random is fixed: materials, salts and ids are named in [`fixed`]. One file per topic, one
 //! module per file. docs/format.md §12 and testdata/vectors/README.md say what the files mean.
@@ -15,6 +16,7 @@ mod raw;
 mod records;
 mod records_refused;
 mod slots;
+mod windows;
 mod wrapping;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,14 +50,20 @@ pub(crate) struct Topic {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let folder = shell::root().join("testdata/vectors");
-    let files = files()?;
-    if arguments.check { check(&folder, &files) } else { write(&folder, &files) }
+    for (folder, topics) in [("testdata/vectors", own()?), ("testdata/windows", foreign()?)] {
+        let files = files(topics)?;
+        if arguments.check {
+            check(folder, &files)?;
+        } else {
+            write(&shell::root().join(folder), &files)?;
+        }
+    }
+    Ok(())
 }
 
-/// Every file that this command makes, by name.
-fn files() -> Result<BTreeMap<String, String>> {
-    let topics = [
+/// DKM's own formats.
+fn own() -> Result<Vec<Topic>> {
+    Ok(vec![
         derivations::topic()?,
         contexts::topic()?,
         contexts::refused()?,
@@ -72,7 +80,16 @@ fn files() -> Result<BTreeMap<String, String>> {
         wrapping::refused()?,
         archives::topic()?,
         archives::refused()?,
-    ];
+    ])
+}
+
+/// Blobs of Windows DKM.
+fn foreign() -> Result<Vec<Topic>> {
+    Ok(vec![windows::derivations()?, windows::blobs()?, windows::refused()])
+}
+
+/// Every file that this command makes in a folder, by name.
+fn files(topics: Vec<Topic>) -> Result<BTreeMap<String, String>> {
     let mut files = BTreeMap::new();
     let mut names = BTreeSet::new();
     for topic in topics {
@@ -117,7 +134,8 @@ fn write(folder: &PathBuf, files: &BTreeMap<String, String>) -> Result<()> {
     Ok(())
 }
 
-fn check(folder: &PathBuf, files: &BTreeMap<String, String>) -> Result<()> {
+fn check(named: &str, files: &BTreeMap<String, String>) -> Result<()> {
+    let folder = &shell::root().join(named);
     let mut faults: Vec<String> = Vec::new();
     for (name, text) in files {
         match fs::read_to_string(folder.join(name)) {
@@ -128,11 +146,11 @@ fn check(folder: &PathBuf, files: &BTreeMap<String, String>) -> Result<()> {
     }
     faults.extend(strays(folder, files)?.into_iter().map(|name| format!("{name} is not one of ours")));
     if faults.is_empty() {
-        println!("{} files of vectors are as they must be", files.len());
+        println!("{} files of {named} are as they must be", files.len());
         return Ok(());
     }
     bail!(
-        "testdata/vectors is not what `cargo xtask vectors` writes:\n  {}\nA format on disk is frozen: look for the \
+        "{named} is not what `cargo xtask vectors` writes:\n  {}\nA format on disk is frozen: look for the \
          fault in the code before writing the vectors anew",
         faults.join("\n  ")
     )

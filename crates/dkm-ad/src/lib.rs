@@ -3,4 +3,19 @@
 
 #![forbid(unsafe_code)]
 
+mod accounts;
+mod client;
+mod discovery;
+pub mod init;
+mod ldap;
+mod name;
+mod replica;
+mod repository;
+mod roles;
 pub mod security;
+mod url;
+
+pub use client::{DEFAULT_ROOT_KEYS, open};
+pub use ldap::{Identity, LdapError};
+pub use repository::{AdRepository, Limits};
+pub use url::{AdUrl, Controller, DEFAULT_CONTAINER, ParseAdUrlError};

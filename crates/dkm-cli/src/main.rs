@@ -23,6 +23,7 @@ mod timeline;
 mod waiting;
 mod warning;
 mod when;
+mod windows_blob;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

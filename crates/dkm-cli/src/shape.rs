@@ -80,6 +80,9 @@ pub(crate) struct KeyShape {
     pub(crate) protects_until: Option<String>,
     pub(crate) predecessor: Option<String>,
     pub(crate) origin: &'static str,
+    /// What Windows calls it; only a key that was imported from there has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) windows_guid: Option<String>,
     pub(crate) exposed: bool,
     /// Whether its material gives its id.
     pub(crate) verified: bool,
@@ -109,6 +112,7 @@ impl KeyShape {
                 dkm_core::record::Origin::Restored => "restored",
                 dkm_core::record::Origin::Imported => "imported",
             },
+            windows_guid: key.record.guid.map(|guid| guid.to_string()),
             exposed: key.is_exposed(view.now),
             verified: key.verified,
             distrust: key.distrust.as_ref().map(ToString::to_string),

@@ -82,7 +82,7 @@ impl Shell {
             ..Options::default()
         };
         self.unhardened.iter().for_each(|why| self.terminal.warn("memory", why, None));
-        Ok(Client::open(&location, options)?)
+        Ok(open(&location, options)?)
     }
 
     /// The group that is meant: `named`, or else option, environment and configuration.
@@ -133,6 +133,19 @@ impl Shell {
         let configured = self.config()?.archive_folder.clone();
         Ok(variable("DKM_ARCHIVE_FOLDER").or(configured))
     }
+}
+
+#[cfg(feature = "active-directory")]
+fn open(location: &Location, options: Options) -> dkm::Result<Client> {
+    match location {
+        Location::ActiveDirectory { url } => dkm_ad::open(url, options),
+        _ => Client::open(location, options),
+    }
+}
+
+#[cfg(not(feature = "active-directory"))]
+fn open(location: &Location, options: Options) -> dkm::Result<Client> {
+    Client::open(location, options)
 }
 
 /// An empty option or variable is as good as none.

@@ -119,6 +119,10 @@ id16!(
     /// Identity of a root key that wraps key material at rest.
     RootKeyId, "root key id", false
 );
+id16!(
+    /// What Windows calls one of its keys; the bytes in the order of the text, not in that of a Windows blob.
+    KeyGuid, "key GUID", true
+);
 
 /// A SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

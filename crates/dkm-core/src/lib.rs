@@ -21,9 +21,10 @@ pub mod safeguards;
 pub mod slot;
 pub mod suite;
 pub mod time;
+pub mod windows;
 
 pub use context::Context;
-pub use id::{Digest, GroupId, KeyId, ReplicaId, RepositoryId, RootKeyId};
+pub use id::{Digest, GroupId, KeyGuid, KeyId, ReplicaId, RepositoryId, RootKeyId};
 pub use plaintext::Plaintext;
 pub use slot::{Attestation, Principal, Room, SlotName};
 pub use suite::Suite;

@@ -194,6 +194,7 @@ impl Crowd {
             predecessor,
             attempt,
             material: Material::Plain(Zeroizing::new(material)),
+            guid: None,
         };
         let slot = if self.off == Some(Off::SlotNames) {
             SlotName::for_content("key", Digest(self.rng.bytes()))

@@ -26,7 +26,7 @@ pub(crate) struct UnixUser {
 
 impl UnixGroup {
     /// `name:password:gid:member,member`
-    fn parse(line: &str) -> Option<Self> {
+    pub(crate) fn parse(line: &str) -> Option<Self> {
         let fields: Vec<&str> = line.split(':').collect();
         let [name, _, gid, members] = fields[..] else { return None };
         let members = members.split(',').filter(|m| !m.is_empty()).map(str::to_owned).collect();
@@ -37,7 +37,7 @@ impl UnixGroup {
 
 impl UnixUser {
     /// `name:password:uid:gid:…`
-    fn parse(line: &str) -> Option<Self> {
+    pub(crate) fn parse(line: &str) -> Option<Self> {
         let mut fields = line.split(':');
         let name = fields.next().filter(|name| !name.is_empty())?.to_owned();
         let uid = number(fields.nth(1)?)?;

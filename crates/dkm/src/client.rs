@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use dkm_core::{Context, GroupId, Plaintext};
+use dkm_core::{Context, GroupId, KeyGuid, Plaintext};
 
 use crate::blocking::{self, GroupSummary, NewGroup, Options};
 use crate::engine::Reprotected;
@@ -119,6 +119,33 @@ impl Group {
         }
         let (inner, context, blob) = (self.inner.clone(), context.clone(), blob.to_vec());
         off_thread(&self.inner.engine().parts.threads, move || inner.reprotect(&context, &blob)).await
+    }
+
+    /// Opens a Windows DKM blob with a key that was imported from there.
+    ///
+    /// # Errors
+    /// As [`blocking::Group::unprotect_windows`].
+    pub async fn unprotect_windows(&self, blob: &[u8]) -> Result<Plaintext> {
+        let (inner, blob) = (self.inner.clone(), blob.to_vec());
+        off_thread(&self.inner.engine().parts.threads, move || inner.unprotect_windows(&blob)).await
+    }
+
+    /// Makes a Windows DKM blob with an imported key, for programs that read nothing else.
+    ///
+    /// # Errors
+    /// As [`blocking::Group::protect_windows`].
+    pub async fn protect_windows(&self, key: KeyGuid, plaintext: &[u8]) -> Result<Vec<u8>> {
+        let (inner, plaintext) = (self.inner.clone(), Plaintext::from(plaintext.to_vec()));
+        off_thread(&self.inner.engine().parts.threads, move || inner.protect_windows(key, &plaintext)).await
+    }
+
+    /// The content of a Windows DKM blob in a blob of the group's own.
+    ///
+    /// # Errors
+    /// As [`blocking::Group::reprotect_windows`].
+    pub async fn reprotect_windows(&self, context: &Context, blob: &[u8]) -> Result<Vec<u8>> {
+        let (inner, context, blob) = (self.inner.clone(), context.clone(), blob.to_vec());
+        off_thread(&self.inner.engine().parts.threads, move || inner.reprotect_windows(&context, &blob)).await
     }
 
     /// Reads all replicas now, and makes a key if one is due.

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use dkm_core::KeyId;
 use dkm_core::archive::ArchiveError;
 use dkm_core::blob::BlobError;
 use dkm_core::context::ContextError;
 use dkm_core::member::{ProtectRefusal, UnprotectRefusal};
 use dkm_core::policy::PolicyError;
 use dkm_core::record::RecordError;
+use dkm_core::windows::WindowsBlobError;
+use dkm_core::{KeyGuid, KeyId};
 
 use crate::repository::RepositoryError;
 use crate::root_key::RootKeyError;
@@ -85,6 +86,15 @@ pub enum Error {
     /// The blob is not one, is damaged, or was protected in another context.
     #[error(transparent)]
     Blob(#[from] BlobError),
+    /// The Windows blob is not one, or is damaged.
+    #[error(transparent)]
+    Windows(#[from] WindowsBlobError),
+    /// No key that Windows calls so was imported.
+    #[error("no Windows key {guid} is on the group's ring")]
+    NoWindowsKey {
+        /// What Windows calls the key.
+        guid: KeyGuid,
+    },
     /// Policy forbids the suite of a blob.
     #[error("policy forbids to open blobs of suite {suite}")]
     SuiteForbidden {
@@ -213,13 +223,18 @@ impl Error {
                 BlobError::Io(_) => ErrorKind::Unavailable,
                 _ => ErrorKind::Corrupt,
             },
+            Self::Windows(e) => match e {
+                WindowsBlobError::TooLarge { .. } => ErrorKind::Usage,
+                WindowsBlobError::Cryptography => ErrorKind::Internal,
+                _ => ErrorKind::Corrupt,
+            },
             Self::Context(_) | Self::Policy(_) | Self::Invalid(_) | Self::AmbiguousGroup { .. } => {
                 ErrorKind::Usage
             }
             Self::GroupExists { .. } | Self::SuiteForbidden { .. } | Self::Refused { .. } => {
                 ErrorKind::Refused
             }
-            Self::NoGroup { .. } | Self::NoKey { .. } => ErrorKind::NotFound,
+            Self::NoGroup { .. } | Self::NoKey { .. } | Self::NoWindowsKey { .. } => ErrorKind::NotFound,
             Self::NoRight { .. } => ErrorKind::Denied,
             Self::Record(_) | Self::Archive(_) => ErrorKind::Corrupt,
             Self::Io { source, .. } => io_kind(source),
@@ -237,6 +252,8 @@ impl Error {
             Self::Protect(e) => return protect_advice(e),
             Self::Unprotect(e) => return unprotect_advice(e),
             Self::Blob(e) => return blob_advice(e),
+            Self::Windows(e) => return windows_advice(e),
+            Self::NoWindowsKey { .. } => "import the keys of its container: dkm import windows-dkm",
             Self::SuiteForbidden { .. } => "an owner may allow the suite: dkm policy set unprotect_suites=…",
             Self::NoGroup { .. } => {
                 "list the groups that this account may see: dkm group list; membership is decided by the \
@@ -329,6 +346,25 @@ fn blob_advice(error: &BlobError) -> Option<String> {
         BlobError::Truncated | BlobError::BadChunkSize { .. } | BlobError::Corrupt { .. } => {
             "take another copy of the blob; this one was not changed"
         }
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
+fn windows_advice(error: &WindowsBlobError) -> Option<String> {
+    let text = match error {
+        WindowsBlobError::NotAWindowsBlob => {
+            "a blob of DKM's own is opened without --windows; dkm inspect tells what a file is"
+        }
+        WindowsBlobError::UnknownVersion { .. }
+        | WindowsBlobError::UnknownMethod { .. }
+        | WindowsBlobError::UnknownAlgorithm { .. } => {
+            "docs/windows-dkm.md says which Windows blobs can be read; otherwise it is damaged: take another copy"
+        }
+        WindowsBlobError::Truncated
+        | WindowsBlobError::Malformed { .. }
+        | WindowsBlobError::TrailingBytes { .. }
+        | WindowsBlobError::WrongMac => "take another copy of the blob; this one was not changed",
         _ => return None,
     };
     Some(text.to_owned())

@@ -28,6 +28,8 @@ pub enum EventKind {
     PolicySet,
     /// A key is made.
     KeyCreated,
+    /// A key of another system is taken over.
+    KeyImported,
     /// A key does not protect until it is resumed.
     KeySuspended,
     /// A key's suspensions are cancelled.
@@ -64,6 +66,7 @@ impl EventKind {
             Self::GroupCreated => "group-created",
             Self::PolicySet => "policy-set",
             Self::KeyCreated => "key-created",
+            Self::KeyImported => "key-imported",
             Self::KeySuspended => "key-suspended",
             Self::KeyResumed => "key-resumed",
             Self::KeyDeactivated => "key-deactivated",

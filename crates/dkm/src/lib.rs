@@ -8,6 +8,7 @@
 //! | a range of a large blob | [`blocking::Group::open_seekable`] |
 //! | stored blobs of an old key | [`blocking::Group::reprotect`], or in bulk [`reprotect`] |
 //! | keys to be kept elsewhere | [`archive`] |
+//! | blobs of Windows DKM (AD FS) | [`windows`], [`blocking::Group::reprotect_windows`] |
 //! | a place of your own for keys | [`repository::Repository`], and its [`repository::conformance`] suite |
 //!
 //! ```no_run
@@ -39,6 +40,9 @@ pub mod clock;
 mod engine;
 mod error;
 mod escrow;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod journal;
 mod json_lines;
 mod location;
@@ -55,13 +59,14 @@ mod unix;
 pub mod usage;
 mod view;
 mod walk;
+pub mod windows;
 
 pub use client::{Client, Group};
 /// The formats and decisions that this library stands on.
 pub use dkm_core as core;
 pub use dkm_core::policy::Policy;
-pub use dkm_core::{Context, Digest, GroupId, KeyId, Plaintext, Suite, Timestamp};
-pub use engine::{Compromised, Destruction, NewKey, Ranges, Reprotected, Rolled, Streamed};
+pub use dkm_core::{Context, Digest, GroupId, KeyGuid, KeyId, Plaintext, Suite, Timestamp};
+pub use engine::{Compromised, Destruction, NewKey, Ranges, Reprotected, Rolled, Streamed, WindowsImport};
 pub use error::{Error, ErrorKind, Result};
 pub use escrow::{Escrow, FolderEscrow};
 pub use json_lines::{JsonPointer, LINE_LEN_MAX, ParsePointerError};

@@ -9,7 +9,7 @@ use crate::Error;
 /// A repository's URL.
 ///
 /// `dir:/path` is a directory repository; `dir:/path?root-keys=/other` looks for its root keys elsewhere than where
-/// they were when it was made.
+/// they were when it was made. `ad://domain` is a repository in Active Directory, which crate `dkm-ad` opens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Location {
@@ -19,6 +19,11 @@ pub enum Location {
         path: PathBuf,
         /// Folder of its root keys, if not the one that the repository names.
         root_keys: Option<PathBuf>,
+    },
+    /// A container in Active Directory.
+    ActiveDirectory {
+        /// The whole URL, which only `dkm-ad` takes apart.
+        url: String,
     },
 }
 
@@ -34,12 +39,17 @@ impl FromStr for Location {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
+        if text.starts_with("ad://") {
+            return Ok(Self::ActiveDirectory { url: text.to_owned() });
+        }
         let Some(rest) = text.strip_prefix("dir:") else {
             let why = match text.split_once(':') {
-                Some((scheme @ ("ad" | "https" | "unix"), _)) => {
-                    format!("this version of dkm has no {scheme}: repositories; expected dir:/path")
+                Some((scheme @ ("https" | "unix"), _)) => {
+                    format!(
+                        "this version of dkm has no {scheme}: repositories; expected dir:/path or ad://domain"
+                    )
                 }
-                _ => "expected dir:/path".to_owned(),
+                _ => "expected dir:/path or ad://domain".to_owned(),
             };
             return Err(Error::Invalid(format!("{text:?} is not the URL of a repository: {why}")));
         };
@@ -67,6 +77,7 @@ impl FromStr for Location {
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::ActiveDirectory { url } => f.write_str(url),
             Self::Directory { path, root_keys } => {
                 write!(f, "dir:{}", path.display())?;
                 root_keys.as_ref().map_or(Ok(()), |keys| write!(f, "?root-keys={}", keys.display()))
@@ -81,11 +92,13 @@ mod tests {
 
     #[test]
     fn urls_read_back_and_others_say_what_is_expected() {
-        for text in ["dir:/var/lib/dkm", "dir:relative/path", "dir:/a?root-keys=/b"] {
+        for text in
+            ["dir:/var/lib/dkm", "dir:relative/path", "dir:/a?root-keys=/b", "ad://example.com?dc=dc1"]
+        {
             assert_eq!(text.parse::<Location>().unwrap().to_string(), text);
         }
         for text in
-            ["", "/var/lib/dkm", "dir:", "dir:?root-keys=/b", "dir:/a?x=y", "dir:/a?root-keys=", "ad://x"]
+            ["", "/var/lib/dkm", "dir:", "dir:?root-keys=/b", "dir:/a?x=y", "dir:/a?root-keys=", "ad:x"]
         {
             let error = text.parse::<Location>().unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::Usage);

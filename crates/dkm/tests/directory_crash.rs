@@ -61,6 +61,7 @@ fn key(n: u8) -> (KeyId, Record) {
         predecessor: Some(KeyId([n; 16])),
         attempt: 0,
         material: Material::Wrapped(wrapped),
+        guid: None,
     };
     (id, Record::Key(record))
 }

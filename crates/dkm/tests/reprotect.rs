@@ -96,3 +96,66 @@ fn a_member_that_is_denied_stops_at_once() {
     assert!(summary.stopped && !summary.is_complete());
     assert!(summary.failed_total < 100 && summary.renewed == 0);
 }
+
+#[test]
+fn windows_blobs_become_the_groups_own_in_whatever_form_they_lie() {
+    let world = World::new(1);
+    let group = world.group();
+    let key = dkm::windows::WindowsKey::new(dkm::KeyGuid([5; 16]), &[6; 32]).unwrap();
+    let other = dkm::windows::WindowsKey::new(dkm::KeyGuid([8; 16]), &[9; 32]).unwrap();
+    group.import_windows(vec![key.clone()], "test").unwrap();
+    let seal = |key, plaintext: &[u8]| dkm::core::windows::seal(key, &[1; 32], &[2; 16], plaintext).unwrap();
+    let large = vec![7; (3 << 20) + 5];
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
+    write("binary", &seal(&key, b"binary"));
+    write("large", &seal(&key, &large));
+    write("text", base64(&seal(&key, b"text")).as_bytes());
+    write("large-text", base64(&seal(&key, &large)).as_bytes());
+    write("own", &group.protect(&context(), b"own").unwrap());
+    write("other", b"no blob at all");
+    write("unknown", &seal(&other, b"unknown"));
+    write(
+        "accounts.jsonl",
+        format!("{{\"id\":1,\"pfx\":\"{}\"}}\n", base64(&seal(&key, b"field"))).as_bytes(),
+    );
+
+    let options = |dry_run| Options { context: context(), windows: true, dry_run, ..Options::default() };
+    let run = |dry_run| {
+        reprotect::files(&group, &[dir.path().to_path_buf()], &options(dry_run), &mut |_| {}).unwrap()
+    };
+    let dry = run(true);
+    assert_eq!((dry.renewed, dry.current, dry.skipped_total), (5, 1, 2), "{dry:?}");
+    let summary = run(false);
+    assert_eq!((summary.renewed, summary.current, summary.skipped_total, summary.failed_total), (4, 1, 2, 1));
+    assert!(
+        matches!(summary.failed[0].error, Error::NoWindowsKey { guid } if guid == other.guid),
+        "{summary:?}"
+    );
+    let opened = |name: &str| {
+        let blob = std::fs::read(dir.path().join(name)).unwrap();
+        group.unprotect(&context(), &blob).unwrap()
+    };
+    assert_eq!(&*opened("binary"), b"binary");
+    assert_eq!(&*opened("text"), b"text");
+    assert!(*opened("large") == *large && *opened("large-text") == *large);
+    let again = run(false);
+    assert_eq!((again.renewed, again.current, again.failed_total), (0, 5, 1));
+
+    let fields = reprotect::JsonOptions {
+        fields: vec!["/pfx".parse().unwrap()],
+        context: reprotect::ContextTemplate::new(context()),
+        windows: true,
+        ..reprotect::JsonOptions::default()
+    };
+    let store = dir.path().join("accounts.jsonl");
+    for renewed in [1, 0] {
+        let summary = reprotect::json_lines(&group, &store, &fields, &mut |_| {}).unwrap();
+        assert_eq!((summary.renewed, summary.current), (renewed, 1 - renewed));
+    }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}

@@ -7,12 +7,19 @@
 // A panic is how a fuzz target reports.
 #![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used)]
 
+mod accounts;
 mod archive;
 mod blob;
 mod context;
+mod descriptor;
+mod json;
+mod location;
 mod mutate;
 mod names;
 mod record;
+mod root_key;
+mod sealed;
+mod windows;
 
 pub use mutate::Mutator;
 
@@ -21,13 +28,25 @@ pub type Target = fn(&[u8]);
 
 /// Every target by name. fuzz/fuzz_targets/ holds a file, and fuzz/seeds/ a folder, of the same name.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("accounts", accounts::parse),
     ("archive", archive::decode),
+    ("archive_identities", sealed::identities),
+    ("archive_recipients", sealed::recipients),
+    ("archive_sealed", sealed::open),
     ("blob_edit", blob::edit),
     ("blob_header", blob::header),
     ("blob_open", blob::open),
     ("context", context::decode),
+    ("json_lines", json::lines),
+    ("json_pointer", json::pointer),
+    ("location", location::parse),
+    ("manifest", location::manifest),
     ("names", names::parse),
     ("record", record::decode),
+    ("root_key", root_key::line),
+    ("security_descriptor", descriptor::parse),
+    ("windows_blob", windows::blob),
+    ("windows_ldif", windows::ldif),
 ];
 
 /// Runs the target of this name.

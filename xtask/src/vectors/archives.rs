@@ -35,6 +35,7 @@ fn full() -> Archive {
         id: dkm_core::kdf::key_id(GROUP, Family::Windows, &fixed::material()),
         family: Family::Windows,
         origin: Origin::Imported,
+        guid: Some(fixed::KEY_GUID),
         ..records::key()
     };
     archive(vec![

@@ -2,7 +2,7 @@
 
 use dkm_core::blob::{BlobKey, Header};
 use dkm_core::record::Family;
-use dkm_core::{Context, Digest, GroupId, RepositoryId, Suite};
+use dkm_core::{Context, Digest, GroupId, KeyGuid, RepositoryId, Suite};
 
 use anyhow::Result;
 
@@ -18,6 +18,9 @@ pub(crate) const OTHER_GROUP: GroupId =
 pub(crate) const REPOSITORY: RepositoryId = RepositoryId([
     0xd3, 0xd9, 0x44, 0x68, 0x02, 0xa4, 0x42, 0x59, 0x85, 0x5d, 0x38, 0xe6, 0xd1, 0x63, 0xe8, 0x20,
 ]);
+/// What Windows calls the key of its family: in each byte another digit, so that their order shows.
+pub(crate) const KEY_GUID: KeyGuid =
+    KeyGuid([0x10, 0x21, 0x32, 0x43, 0x54, 0x65, 0x76, 0x87, 0x98, 0xa9, 0xba, 0xcb, 0xdc, 0xed, 0xfe, 0x0f]);
 /// A day in November 2026.
 pub(crate) const WHEN_MS: u64 = 1_794_528_000_000;
 

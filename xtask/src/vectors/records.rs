@@ -73,6 +73,7 @@ pub(crate) fn key() -> KeyRecord {
         predecessor: None,
         attempt: 0,
         material: Material::Plain(fixed::material().into()),
+        guid: None,
     }
 }
 
@@ -196,6 +197,7 @@ fn keys() -> Vec<(&'static str, Record)> {
                 id: windows,
                 family: Family::Windows,
                 origin: Origin::Imported,
+                guid: Some(fixed::KEY_GUID),
                 ..key()
             }),
         ),

@@ -208,6 +208,10 @@ fn key_shapes() -> Vec<Json> {
         (7, cbor::bytes(&fixed::material())),
     ];
     let field = |at: u64, value: Vec<u8>| with_field(&base, 4, at, Some(value));
+    let guid = |value: Vec<u8>| {
+        let named = [&base[..], &[(8, value)]].concat();
+        with_field(&named, 4, 1, Some(cbor::number(2)))
+    };
     let wrapped = |nonce: usize, ciphertext: usize| {
         cbor::array(&[cbor::bytes(&[7; 16]), cbor::bytes(&vec![7; nonce]), cbor::bytes(&vec![7; ciphertext])])
     };
@@ -222,6 +226,8 @@ fn key_shapes() -> Vec<Json> {
         ("material-of-31-bytes", field(7, cbor::bytes(&[7; 31]))),
         ("material-of-33-bytes", field(7, cbor::bytes(&[7; 33]))),
         ("material-is-text", field(7, cbor::text(&"m".repeat(32)))),
+        ("guid-of-15-bytes", guid(cbor::bytes(&[7; 15]))),
+        ("guid-is-text", guid(cbor::text(&fixed::KEY_GUID.to_string()))),
         ("wrapped-without-ciphertext", field(7, short)),
         ("wrapped-root-key-id-of-15-bytes", field(7, root)),
         ("wrapped-nonce-of-65-bytes", field(7, wrapped(65, 48))),

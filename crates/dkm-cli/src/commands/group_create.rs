@@ -1,10 +1,9 @@
 //! `dkm group create`
 
 use clap::Args;
-use dkm::ErrorKind;
 use dkm::blocking::NewGroup;
-use dkm::repository::GroupAccess;
-use dkm_core::policy::Policy;
+use dkm::repository::{GroupAccess, READERS_GROUP};
+use dkm::{ErrorKind, Location};
 use serde_json::json;
 
 use crate::context_pair::parse_pair;
@@ -15,26 +14,36 @@ use crate::{policy_field, warning, when};
 
 /// Make a group, with its first key
 ///
-/// Members of the Unix group given with --readers can protect and unprotect; the kernel's permissions keep everybody
-/// else out. Without it the group is yours alone.
+/// In a directory repository, members of the Unix group given with --readers can protect and unprotect; the kernel's
+/// permissions keep everybody else out. Without it the group is yours alone.
+///
+/// In Active Directory the command makes a readers group of its own, whose members are the accounts and groups given
+/// with --readers and --creators; only it stands in the access control of keys. The first key is made by the first
+/// creator that opens the group, unless you are one.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   dkm group create mail --description 'mailbox passwords'
-  dkm group create mail --readers svc-mail --policy rotation_period=30d --policy lead_window=3d")]
+  dkm group create mail --readers svc-mail --policy rotation_period=30d --policy lead_window=3d
+  dkm --repository ad://example.com group create mail --members 'DKM Exchange Servers' \\
+      --creators svc-mail-1 --creators svc-mail-2 --owners 'DKM Owners'")]
 pub(crate) struct Arguments {
     /// Name: 1 to 128 of a-z, 0-9, '.', '_' and '-'
     #[arg(value_name = "NAME")]
     name: String,
-    /// Unix group whose members read the group's keys
-    #[arg(long, value_name = "UNIX-GROUP")]
-    readers: Option<String>,
-    /// Who adds keys: every member, so that keys roll by themselves, or the owner alone
-    #[arg(long, value_name = "WHO", value_parser = ["members", "owner"])]
-    creators: Option<String>,
-    /// User who owns the group: policy and states of keys. Only root may name another user
-    #[arg(long, value_name = "USER")]
-    owner: Option<String>,
+    /// Who reads the group's keys: one Unix group; in Active Directory any accounts and groups
+    #[arg(long, visible_alias = "members", value_name = "WHO")]
+    readers: Vec<String>,
+    /// Active Directory: an existing security group that is the readers group itself, instead of a new one
+    #[arg(long, value_name = "GROUP", conflicts_with = "readers")]
+    readers_group: Option<String>,
+    /// Who adds keys: members (the default: keys roll by themselves) or owner; in Active Directory accounts and groups
+    #[arg(long, value_name = "WHO")]
+    creators: Vec<String>,
+    /// Who owns the group: policy and states of keys. One user, and only root may name another than himself; in Active
+    /// Directory accounts and groups
+    #[arg(long, visible_alias = "owners", value_name = "WHO")]
+    owner: Vec<String>,
     /// What the group is for
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
@@ -48,17 +57,17 @@ const DENIED: &str = "ask who keeps the repository: you must be able to write to
                       root keys, and be in the Unix group that --readers names";
 
 pub(crate) fn run(arguments: Arguments, shell: &Shell) -> Result {
-    let mut policy = Policy::for_directory();
+    let client = shell.client()?;
+    let mut policy = client.default_policy();
     policy_field::apply(&mut policy, &arguments.policy)?;
-    let access = GroupAccess {
-        readers: arguments.readers.into_iter().collect(),
-        creators: arguments.creators.into_iter().collect(),
-        owners: arguments.owner.into_iter().collect(),
-    };
+    let mut readers = arguments.readers;
+    readers.extend(arguments.readers_group.map(|group| format!("{READERS_GROUP}{group}")));
+    let access = GroupAccess { readers, creators: arguments.creators, owners: arguments.owner };
     let new = NewGroup { name: arguments.name, description: arguments.description, policy, access };
-    let group = shell.client()?.create_group(new).map_err(|error| {
+    let in_a_folder = matches!(shell.location()?, Location::Directory { .. });
+    let group = client.create_group(new).map_err(|error| {
         let failure = Failure::from(error);
-        if failure.kind == ErrorKind::Denied { failure.help(DENIED) } else { failure }
+        if in_a_folder && failure.kind == ErrorKind::Denied { failure.help(DENIED) } else { failure }
     })?;
     let view = group.view()?;
     warning::about(&shell.terminal, &view);

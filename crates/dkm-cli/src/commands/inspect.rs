@@ -3,6 +3,7 @@
 use std::io::Read as _;
 
 use clap::Args;
+use dkm::windows::{WINDOWS_TEXT_LEN_MAX, WindowsBlob, begins_like_windows_blob, without_base64};
 use dkm::{ErrorKind, archive};
 use dkm_core::blob::{BlobError, Header, Layout, PREFIX_LEN, blob_id};
 use serde_json::json;
@@ -13,7 +14,7 @@ use crate::input::{Input, InputArguments};
 use crate::shell::Shell;
 use crate::terminal::count;
 
-/// Tell what a file is: a blob, with its group, key and suite, or an archive
+/// Tell what a file is: a blob, with its group, key and suite, an archive, or a blob of Windows DKM
 ///
 /// Needs no key and no repository, and so proves nothing: only unprotect tells whether a blob is authentic.
 #[derive(Debug, Args)]
@@ -31,6 +32,9 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     let head = input.read_up_to(PREFIX_LEN)?;
     if AGE.iter().any(|magic| head.starts_with(magic)) {
         return inspect_sealed(&head, &mut input, shell);
+    }
+    if begins_like_windows_blob(&head) {
+        return inspect_windows(&head, &mut input, shell);
     }
     let header = Header::parse(&head).map_err(|error| input.fault(error.into()))?;
     let blob_len = match input.len() {
@@ -69,6 +73,34 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
                 ),
             ),
             ("blob id", id.to_string()),
+        ])
+    })
+}
+
+/// A blob of Windows is told from its whole, which is not long.
+fn inspect_windows(head: &[u8], input: &mut Input, shell: &Shell) -> Result {
+    let rest = input.read_up_to(WINDOWS_TEXT_LEN_MAX)?;
+    let bytes = [head, &rest].concat();
+    let blob = without_base64(&bytes);
+    let parts = WindowsBlob::parse(&blob).map_err(dkm::Error::from)?;
+    let encoding = if matches!(blob, std::borrow::Cow::Borrowed(_)) { "binary" } else { "base64" };
+    let value = json!({
+        "kind": "windows-blob",
+        "version": 1,
+        "key": parts.guid.to_string(),
+        "cipher": "aes-128-cbc-hmac-sha-256",
+        "encoding": encoding,
+        "ciphertext_len": parts.ciphertext.len(),
+        "blob_len": blob.len(),
+    });
+    shell.terminal.result(&value, || {
+        let most = parts.ciphertext.len().saturating_sub(1);
+        columns::facts(&[
+            ("kind", "blob of Windows DKM (AD FS), version 1".to_owned()),
+            ("key", format!("{}, as Windows calls it", parts.guid)),
+            ("cipher", "AES-128-CBC, then HMAC-SHA-256".to_owned()),
+            ("plaintext", format!("{} to {most} bytes, not authenticated here", most.saturating_sub(15))),
+            ("blob", format!("{} bytes, {encoding} here", blob.len())),
         ])
     })
 }

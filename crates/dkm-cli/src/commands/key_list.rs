@@ -102,7 +102,12 @@ fn notes(key: &RingKey, view: &View, protecting: bool) -> Vec<String> {
         notes.push(styled(CARE, format!("to be destroyed {}", when::relative(until, view.now))));
     }
     match &key.distrust {
-        Some(dkm_core::ring::Distrust::NotRolled) => notes.push("restored or imported".to_owned()),
+        Some(dkm_core::ring::Distrust::NotRolled) => {
+            notes.push(match key.record.guid {
+                Some(guid) => format!("Windows key {guid}"),
+                None => "restored or imported".to_owned(),
+            });
+        }
         Some(why) => notes.push(styled(BAD, format!("never protects: {why}"))),
         None => {}
     }

@@ -55,6 +55,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
             ("predecessor", shape.predecessor.clone().unwrap_or_else(blank)),
             ("origin", shape.origin.to_owned()),
         ];
+        facts.extend(shape.windows_guid.clone().map(|guid| ("windows guid", guid)));
         for exposure in &key.exposures {
             let (from, until) =
                 (dkm_core::Timestamp(exposure.from_ms), dkm_core::Timestamp(exposure.until_ms));

@@ -1,5 +1,7 @@
 //! The commands, one a file.
 
+#[cfg(feature = "active-directory")]
+mod ad_init;
 mod archive_export;
 mod archive_inspect;
 mod archive_restore;
@@ -8,6 +10,7 @@ mod doctor;
 mod group_create;
 mod group_list;
 mod group_show;
+mod import_windows_dkm;
 mod init;
 mod inspect;
 mod key_change;
@@ -51,9 +54,23 @@ pub(crate) enum Command {
     /// Export, inspect and restore a group's keys, sealed to age recipients
     #[command(subcommand)]
     Archive(Archive),
+    /// Set up and check a repository in Active Directory
+    #[cfg(feature = "active-directory")]
+    #[command(subcommand)]
+    Ad(Ad),
+    /// Take over keys of other systems
+    #[command(subcommand)]
+    Import(Import),
     Doctor(doctor::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
+}
+
+/// Commands on a repository in Active Directory.
+#[cfg(feature = "active-directory")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ad {
+    Init(ad_init::Arguments),
 }
 
 /// Commands on groups.
@@ -96,11 +113,19 @@ pub(crate) enum Archive {
     Inspect(archive_inspect::Arguments),
 }
 
+/// Commands that take over keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Import {
+    WindowsDkm(import_windows_dkm::Arguments),
+}
+
 /// Runs a command.
 pub(crate) fn run(command: Command, shell: &Shell) -> Result {
     match command {
         Command::Quickstart(arguments) => quickstart::run(&arguments, shell),
         Command::Init(arguments) => init::run(&arguments, shell),
+        #[cfg(feature = "active-directory")]
+        Command::Ad(Ad::Init(arguments)) => ad_init::run(&arguments, shell),
         Command::Group(Group::Create(arguments)) => group_create::run(arguments, shell),
         Command::Group(Group::List(arguments)) => group_list::run(&arguments, shell),
         Command::Group(Group::Show(arguments)) => group_show::run(&arguments, shell),
@@ -121,6 +146,7 @@ pub(crate) fn run(command: Command, shell: &Shell) -> Result {
         Command::Archive(Archive::Export(arguments)) => archive_export::run(&arguments, shell),
         Command::Archive(Archive::Restore(arguments)) => archive_restore::run(arguments, shell),
         Command::Archive(Archive::Inspect(arguments)) => archive_inspect::run(&arguments, shell),
+        Command::Import(Import::WindowsDkm(arguments)) => import_windows_dkm::run(&arguments, shell),
         Command::Doctor(arguments) => doctor::run(&arguments, shell),
         Command::Completions(arguments) => completions::run(&arguments, shell),
         Command::Man(arguments) => man::run(&arguments, shell),

@@ -1,6 +1,10 @@
 //! `dkm protect`
 
+use std::io::Write as _;
+
 use clap::Args;
+use dkm::KeyGuid;
+use dkm_core::windows::WINDOWS_PLAINTEXT_LEN_MAX;
 
 use crate::context_pair::ContextArguments;
 use crate::failure::{Failure, Result};
@@ -8,6 +12,7 @@ use crate::input::InputArguments;
 use crate::output_file::OutputArguments;
 use crate::shape::StreamShape;
 use crate::shell::Shell;
+use crate::windows_blob::WindowsShape;
 
 /// Protect a file or stream with the group's current key
 ///
@@ -25,9 +30,15 @@ pub(crate) struct Arguments {
     output: OutputArguments,
     #[command(flatten)]
     context: ContextArguments,
+    /// Make a blob of Windows DKM with this imported key, for programs that read nothing else
+    #[arg(long, value_name = "GUID", conflicts_with = "context")]
+    windows_key: Option<KeyGuid>,
 }
 
 pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
+    if let Some(guid) = arguments.windows_key {
+        return protect_windows(guid, arguments, shell);
+    }
     let context = arguments.context.context()?;
     let mut input = arguments.input.open()?.with_progress(&shell.terminal, "protecting");
     let mut output = arguments.output.open_binary("a blob")?;
@@ -47,5 +58,28 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
         return shell.terminal.result(&shape, String::new);
     }
     shell.terminal.note(format!("Protected {} bytes with key {}.", streamed.plaintext_len, streamed.key));
+    Ok(())
+}
+
+fn protect_windows(guid: KeyGuid, arguments: &Arguments, shell: &Shell) -> Result {
+    // One byte more: what is too long is told.
+    let plaintext = arguments.input.open()?.read_up_to(WINDOWS_PLAINTEXT_LEN_MAX + 1)?;
+    let mut output = arguments.output.open_binary("a blob")?;
+    let group = shell.group()?;
+    let blob = group.protect_windows(guid, &plaintext)?;
+    output.write_all(&blob).map_err(|error| {
+        let stdout = std::path::Path::new("stdout");
+        output.failure().unwrap_or_else(|| Failure::file("can't write to", stdout, &error))
+    })?;
+    output.commit()?;
+    shell.warn_about(&group)?;
+    let shape = WindowsShape::of(&group, &blob, plaintext.len(), arguments.output.path())?;
+    if arguments.output.is_stdout() {
+        return shell.terminal.summary_beside_data(&shape);
+    }
+    if shell.terminal.is_json() {
+        return shell.terminal.result(&shape, String::new);
+    }
+    shell.terminal.note(format!("Protected {} bytes with Windows key {guid}.", shape.plaintext_len));
     Ok(())
 }

@@ -25,7 +25,8 @@ use crate::terminal::{BAD, FAINT, count, styled};
 #[command(after_long_help = "\
 Examples:
   dkm reprotect --group mail -c service=imap /srv/mail/secrets
-  dkm reprotect --json-lines accounts.jsonl --field /password --context-from account=/id --dry-run")]
+  dkm reprotect --json-lines accounts.jsonl --field /password --context-from account=/id --dry-run
+  dkm reprotect --group adfs --windows -c service=adfs /srv/adfs/certificates")]
 pub(crate) struct Arguments {
     /// Files that are blobs, or folders of them
     #[arg(value_name = "PATH", required_unless_present = "json_lines", conflicts_with = "json_lines")]
@@ -41,6 +42,9 @@ pub(crate) struct Arguments {
     /// A pair of the context whose value is another field of the same JSON line. Repeatable
     #[arg(long, value_name = "KEY=POINTER", requires = "json_lines", value_parser = pair_from)]
     context_from: Vec<(String, JsonPointer)>,
+    /// Renew blobs of Windows DKM (AD FS), as they are or as base64, into the group's own with the context given
+    #[arg(long)]
+    windows: bool,
     /// Only tell what would be done
     #[arg(long)]
     dry_run: bool,
@@ -67,12 +71,14 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
                 context: from
                     .fold(ContextTemplate::new(context), |all, (key, field)| all.with_field(key, field)),
                 dry_run: arguments.dry_run,
+                windows: arguments.windows,
                 ..JsonOptions::default()
             };
             reprotect::json_lines(&group, path, &options, &mut progress)?
         }
         None => {
-            let options = Options { context, dry_run: arguments.dry_run, ..Options::default() };
+            let (dry_run, windows) = (arguments.dry_run, arguments.windows);
+            let options = Options { context, dry_run, windows, ..Options::default() };
             reprotect::files(&group, &arguments.paths, &options, &mut progress)?
         }
     };

@@ -14,6 +14,7 @@ use crate::output_file::{Output, OutputArguments, PRIVATE, spool};
 use crate::overriding::OverrideArguments;
 use crate::shape::StreamShape;
 use crate::shell::Shell;
+use crate::windows_blob::{self, WindowsShape};
 
 /// Up to this length `--whole` keeps the blob in memory; longer ones go through a file without a name.
 const WHOLE_IN_MEMORY_MAX: usize = 16 << 20;
@@ -27,7 +28,8 @@ const WHOLE_IN_MEMORY_MAX: usize = 16 << 20;
 #[command(after_long_help = "\
 Examples:
   dkm unprotect --group mail -c account=alice password.dkm -o password.txt
-  dkm unprotect --group backup --whole < db.dkm | psql db")]
+  dkm unprotect --group backup --whole < db.dkm | psql db
+  dkm unprotect --group adfs --windows encrypted-pfx.txt -o signing.pfx")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     input: InputArguments,
@@ -39,11 +41,17 @@ pub(crate) struct Arguments {
     /// temporary files, as ciphertext
     #[arg(long)]
     whole: bool,
+    /// Open a blob of Windows DKM (AD FS), as it is or as base64, with a key that was imported from there
+    #[arg(long, conflicts_with_all = ["context", "whole"])]
+    windows: bool,
     #[command(flatten)]
     overriding: OverrideArguments,
 }
 
 pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
+    if arguments.windows {
+        return open_windows(arguments, shell);
+    }
     let context = arguments.context.context()?;
     let mut input = arguments.input.open()?.with_progress(&shell.terminal, "opening");
     let mut output = arguments.output.open(PRIVATE)?;
@@ -67,6 +75,27 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     shell
         .terminal
         .note(format!("Opened {} bytes, protected with key {}.", streamed.plaintext_len, streamed.key));
+    Ok(())
+}
+
+/// Opens a blob of Windows, of which nothing is released before all of it is authenticated.
+fn open_windows(arguments: &Arguments, shell: &Shell) -> Result {
+    let blob = windows_blob::read(&mut arguments.input.open()?)?;
+    let mut output = arguments.output.open(PRIVATE)?;
+    let group = arguments.overriding.apply(shell.group()?)?;
+    let plaintext = group.unprotect_windows(&blob)?;
+    output.write_all(&plaintext).map_err(|error| written(&output, &error))?;
+    output.commit()?;
+    shell.warn_about(&group)?;
+    let shape = WindowsShape::of(&group, &blob, plaintext.len(), arguments.output.path())?;
+    if arguments.output.is_stdout() {
+        return shell.terminal.summary_beside_data(&shape);
+    }
+    if shell.terminal.is_json() {
+        return shell.terminal.result(&shape, String::new);
+    }
+    let (len, key) = (shape.plaintext_len, &shape.windows_key);
+    shell.terminal.note(format!("Opened {len} bytes, protected with Windows key {key}."));
     Ok(())
 }
 

@@ -16,3 +16,4 @@ mod secrecy;
 mod sessions;
 mod streams;
 mod support;
+mod windows;

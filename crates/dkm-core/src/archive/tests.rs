@@ -3,7 +3,7 @@ mod restoring;
 use proptest::prelude::*;
 
 use super::*;
-use crate::id::{KeyId, RootKeyId};
+use crate::id::{KeyGuid, KeyId, RootKeyId};
 use crate::kdf;
 use crate::record::{Change, ExposedRecord, Family, Material, Origin, RecordError, WrappedMaterial};
 use crate::ring::testing as t;
@@ -63,6 +63,7 @@ fn records() -> impl Strategy<Value = ArchivedRecord> {
                 predecessor: None,
                 attempt: 0,
                 material: Material::Plain(m.into()),
+                guid: (!native).then_some(KeyGuid([3; 16])),
             };
             ArchivedRecord::Known(Record::Key(key))
         });
@@ -217,7 +218,11 @@ fn records_that_do_not_fit_are_refused() {
         with(|k| k.material = Material::Plain([9; 32].into())),
         ArchiveError::KeyNotVerified { index: 2, key: id }
     );
-    assert_eq!(with(|k| k.family = Family::Windows), ArchiveError::KeyNotVerified { index: 2, key: id });
+    let other_family = |k: &mut KeyRecord| {
+        k.family = Family::Windows;
+        k.guid = Some(KeyGuid([3; 16]));
+    };
+    assert_eq!(with(other_family), ArchiveError::KeyNotVerified { index: 2, key: id });
 
     // Bytes of the other group's archive: its records name their group themselves.
     let bytes = archive.encode().unwrap();
@@ -259,6 +264,7 @@ fn an_escrow_is_an_archive_of_one_key() {
         predecessor: Some(KeyId([2; 16])),
         attempt: 3,
         material: Material::Plain(t::material(1).into()),
+        guid: None,
     };
     let escrow = Archive::escrow(REPOSITORY, GROUP, "mail-tokens", key.clone(), t::attested("uid:0", T0));
     let read = Archive::decode(&escrow.encode().unwrap()).unwrap();

@@ -150,6 +150,19 @@ impl Policy {
         }
     }
 
+    /// The default in Active Directory, where records travel between sites by a schedule (three hours by default) and
+    /// Kerberos lets clocks differ by five minutes.
+    #[must_use]
+    pub fn for_active_directory() -> Self {
+        Self {
+            activation_delay_ms: DAY_MS,
+            replication_bound_ms: 4 * HOUR_MS,
+            clock_skew_ms: 5 * MINUTE_MS,
+            wrap: Wrap::None,
+            ..Self::for_directory()
+        }
+    }
+
     /// The shortest activation delay that is safe with the other numbers: replication bound + refresh × (1 + jitter) +
     /// put and read-back deadlines + 2ε.
     #[must_use]

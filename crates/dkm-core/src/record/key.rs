@@ -6,7 +6,7 @@ use minicbor::data::Type;
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use zeroize::Zeroizing;
 
-use crate::id::{KeyId, RootKeyId};
+use crate::id::{KeyGuid, KeyId, RootKeyId};
 use crate::slot::SlotName;
 
 /// What a key may be used for. Part of the derivation of its id, so that a key cannot change families.
@@ -16,7 +16,7 @@ pub enum Family {
     /// DKM's own blobs.
     #[n(1)]
     Native,
-    /// Windows DKM blobs (AD FS), unprotect and re-protect only.
+    /// Windows DKM blobs (AD FS), never DKM's own. Each key has the GUID that Windows gave it.
     #[n(2)]
     Windows,
 }
@@ -148,9 +148,20 @@ pub struct KeyRecord {
     /// The secret.
     #[n(7)]
     pub material: Material,
+    /// What Windows calls the key: exactly the keys of [`Family::Windows`] have one.
+    #[n(8)]
+    pub guid: Option<KeyGuid>,
 }
 
 impl KeyRecord {
+    pub(super) fn check(&self) -> Result<(), String> {
+        match (self.family, self.guid) {
+            (Family::Native, Some(_)) => Err("a key of the native family has a Windows GUID".to_owned()),
+            (Family::Windows, None) => Err("a key of the Windows family has no GUID".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
     /// The one slot in which this record counts.
     #[must_use]
     pub fn slot(&self) -> SlotName {

@@ -185,7 +185,7 @@ impl Record {
             Self::Group(r) => r.check(),
             Self::Policy(r) => r.check(),
             Self::Roster(r) => r.check(),
-            Self::Key(_) => Ok(()),
+            Self::Key(r) => r.check(),
             Self::Status(r) => r.check(),
             Self::Exposed(r) => r.check(),
         }

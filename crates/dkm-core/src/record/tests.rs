@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::id::{KeyId, RootKeyId};
+use crate::id::{KeyGuid, KeyId, RootKeyId};
 use crate::policy::Policy;
 
 const GROUP: GroupId = GroupId([7; 16]);
@@ -33,17 +33,19 @@ fn records() -> impl Strategy<Value = Record> {
         proptest::option::of(any::<[u8; 16]>()),
         any::<u32>(),
         material(),
+        proptest::option::of(any::<[u8; 16]>()),
     )
-        .prop_map(|(id, created_at_ms, activates_at_ms, predecessor, attempt, material)| {
+        .prop_map(|(id, created_at_ms, activates_at_ms, predecessor, attempt, material, guid)| {
             Record::Key(KeyRecord {
                 id: KeyId(id),
-                family: Family::Native,
-                origin: Origin::Rolled,
+                family: if guid.is_some() { Family::Windows } else { Family::Native },
+                origin: if guid.is_some() { Origin::Imported } else { Origin::Rolled },
                 created_at_ms,
                 activates_at_ms,
                 predecessor: predecessor.map(KeyId),
                 attempt,
                 material,
+                guid: guid.map(KeyGuid),
             })
         });
     let statuses = (any::<[u8; 16]>(), 0u8..5, "[a-z ]{0,40}", any::<u32>(), digests()).prop_map(
@@ -162,10 +164,12 @@ fn a_whole_record_is_bound_to_its_wrapped_material() {
         predecessor: None,
         attempt: 0,
         material: Material::None,
+        guid: None,
     };
     let repository = RepositoryId([3; 16]);
     let aad = wrap_aad(repository, GROUP, &key);
-    let changes: [fn(&mut KeyRecord); 6] = [
+    let changes: [fn(&mut KeyRecord); 7] = [
+        |k| k.guid = Some(KeyGuid([1; 16])),
         |k| k.id.0[0] ^= 1,
         |k| k.family = Family::Windows,
         |k| k.created_at_ms += 1,
@@ -192,4 +196,32 @@ fn a_whole_record_is_bound_to_its_wrapped_material() {
 fn no_secret_reaches_debug() {
     let text = format!("{:?}", Material::Plain(Zeroizing::new([0xab; 32])));
     assert!(!text.contains("ab") && !text.contains("171"), "{text}");
+}
+
+#[test]
+fn keys_of_windows_and_no_others_have_a_guid() {
+    let key = |family, guid| {
+        Record::Key(KeyRecord {
+            id: KeyId([1; 16]),
+            family,
+            origin: Origin::Imported,
+            created_at_ms: 1,
+            activates_at_ms: 1,
+            predecessor: None,
+            attempt: 0,
+            material: Material::Plain([2; 32].into()),
+            guid,
+        })
+    };
+    let guid = Some(KeyGuid([3; 16]));
+    for (family, guid, reads) in [
+        (Family::Native, None, true),
+        (Family::Native, guid, false),
+        (Family::Windows, None, false),
+        (Family::Windows, guid, true),
+    ] {
+        let decoded = Record::decode(&key(family, guid).encode(GROUP));
+        let invalid = matches!(decoded, Err(RecordError::Invalid(_)));
+        assert_eq!((decoded.is_ok(), invalid), (reads, !reads), "{family:?} {guid:?}");
+    }
 }

@@ -82,6 +82,7 @@ pub(crate) fn key(n: u8, created: Timestamp, change: impl FnOnce(&mut KeyRecord)
         predecessor: None,
         attempt: 0,
         material: Material::Plain(material(n).into()),
+        guid: None,
     };
     change(&mut record);
     let mut seen = seen(Record::Key(record.clone()), created);

@@ -176,10 +176,11 @@ fn plain_faults(key: &RingKey, policy: &Policy, now: Timestamp, safeguards: Safe
         Some(Distrust::NotVerified)
     } else if safeguards.slot_names && key.record.slot() != key.name {
         Some(Distrust::WrongSlot)
+    } else if key.record.origin != Origin::Rolled {
+        // Before the family: that a key was imported from Windows is nothing to report.
+        Some(Distrust::NotRolled)
     } else if key.record.family != Family::Native {
         Some(Distrust::ForeignFamily)
-    } else if key.record.origin != Origin::Rolled {
-        Some(Distrust::NotRolled)
     } else if !key.attested.template_ok {
         Some(Distrust::LooseAccessControl)
     } else if policy.creators.as_ref().is_some_and(|names| !names.contains(&key.attested.creator.0)) {

@@ -10,3 +10,4 @@ mod blobs;
 mod cases;
 mod records;
 mod rest;
+mod windows;

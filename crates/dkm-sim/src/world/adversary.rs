@@ -181,6 +181,7 @@ impl World {
             predecessor,
             attempt,
             material: Material::Plain(Zeroizing::new(material)),
+            guid: None,
         }
     }
 

@@ -386,6 +386,7 @@ impl World {
             predecessor,
             attempt,
             material: Material::Plain(Zeroizing::new(material)),
+            guid: None,
         };
         self.materials.insert(key.id, key.clone());
         let facts = Facts { urgent, predecessor, put_at: self.now, ..Facts::default() };

@@ -46,13 +46,22 @@ impl Identities {
         if bytes.len() as u64 > FILE_LEN_MAX {
             return refuse("too long for an identity file");
         }
+        self.add(&bytes).or_else(|why| refuse(&why))
+    }
+
+    /// Adds the identities that stand in a file. The error says why they can't be used, and nothing of what they are.
+    pub(crate) fn add(&mut self, bytes: &[u8]) -> std::result::Result<(), String> {
+        let refuse = |why: &str| Err(why.to_owned());
         if bytes.starts_with(b"age-encryption.org/")
             || bytes.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----")
         {
             return refuse("the identity file is itself encrypted; decrypt it with age -d first");
         }
+        if super::ssh_integers::private_is_unreadable(bytes) {
+            return refuse("not an SSH private key that is known here");
+        }
         if bytes.starts_with(b"-----BEGIN ") {
-            return match SshIdentity::from_buffer(Cursor::new(bytes.as_slice()), None) {
+            return match SshIdentity::from_buffer(Cursor::new(bytes), None) {
                 Ok(identity @ SshIdentity::Unencrypted(_)) => {
                     self.identities.push(Box::new(identity));
                     Ok(())
@@ -67,7 +76,7 @@ impl Identities {
                 Err(_) => refuse("not an SSH private key that is known here"),
             };
         }
-        let parsed = age::IdentityFile::from_buffer(Cursor::new(bytes.as_slice()));
+        let parsed = age::IdentityFile::from_buffer(Cursor::new(bytes));
         // The error tells the line's number, not its content.
         let parsed = parsed.and_then(|file| file.into_identities().map_err(std::io::Error::other));
         match parsed {

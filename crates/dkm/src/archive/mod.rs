@@ -9,7 +9,8 @@ mod export;
 mod identities;
 mod recipients;
 mod restore;
-mod seal;
+pub(crate) mod seal;
+mod ssh_integers;
 
 use std::io::Read;
 

@@ -3,7 +3,12 @@
 use std::fmt;
 
 use age::ssh::ParseRecipientKeyError;
+use aws_lc_rs::agreement::{EphemeralPrivateKey, UnparsedPublicKey, X25519, agree_ephemeral};
+use aws_lc_rs::rand::SystemRandom;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
+use super::ssh_integers::public_is_unreadable;
 use crate::{Error, Result};
 
 /// Most recipients of an archive.
@@ -75,11 +80,16 @@ fn parse(text: &str) -> Result<Recipient> {
     }
     if text.starts_with("age1") {
         return match text.parse() {
+            Ok(_) if !is_contributory(text) => refuse(NO_KEY),
             Ok(recipient) => Ok(Recipient::Native(recipient)),
             Err(_) => refuse("is mistyped or cut off, or is for an age plugin, which are not known here"),
         };
     }
+    if public_is_unreadable(text) {
+        return refuse("is an RSA key that is damaged");
+    }
     match text.parse() {
+        Ok(recipient) if has_small_order(&recipient) => refuse(NO_KEY),
         Ok(recipient) => Ok(Recipient::Ssh(recipient)),
         Err(ParseRecipientKeyError::RsaModulusTooSmall) => refuse("is an RSA key of less than 2048 bits"),
         Err(ParseRecipientKeyError::RsaModulusTooLarge) => {
@@ -90,6 +100,61 @@ fn parse(text: &str) -> Result<Recipient> {
         }
         Err(_) => refuse("is not age1…, nor an OpenSSH public key that begins with ssh-ed25519 or ssh-rsa"),
     }
+}
+
+const NO_KEY: &str = "is not anybody's key: what is sealed to it would be open to all";
+
+/// Whether a secret can be shared with a recipient `age1…` that is spelt right. With a point of small order the secret
+/// is always zero: anybody could open what is sealed to it, and the `age` library panics.
+fn is_contributory(text: &str) -> bool {
+    let Some(point) = point(text) else { return false };
+    let random = SystemRandom::new();
+    EphemeralPrivateKey::generate(&X25519, &random).is_ok_and(|ours| {
+        let theirs = UnparsedPublicKey::new(&X25519, point);
+        agree_ephemeral(ours, theirs, (), |_| Ok(())).is_ok()
+    })
+}
+
+/// The bytes in a recipient (Bech32, BIP 173) whose spelling and checksum were found good.
+fn point(text: &str) -> Option<[u8; 32]> {
+    const DIGITS: &[u8; 32] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
+    const CHECKSUM_LEN: usize = 6;
+    let digits = text.strip_prefix("age1")?.as_bytes();
+    let mut point = [0; 32];
+    let (mut at, mut held, mut bits) = (0, 0u32, 0);
+    for digit in &digits[..digits.len().checked_sub(CHECKSUM_LEN)?] {
+        let value = DIGITS.iter().position(|d| d == digit)?;
+        held = (held << 5 | u32::try_from(value).ok()?) & 0xfff;
+        bits += 5;
+        if bits >= 8 {
+            bits -= 8;
+            *point.get_mut(at)? = u8::try_from(held >> bits & 0xff).ok()?;
+            at += 1;
+        }
+    }
+    (at == point.len()).then_some(point)
+}
+
+/// Whether an SSH recipient is an Ed25519 point of small order, with which the same holds but the panic.
+fn has_small_order(recipient: &age::ssh::Recipient) -> bool {
+    /// The y of these points, sign aside, in all spellings (0, 1, -1, two of order 8, p, p + 1), in base64.
+    const SMALL_ORDER: [&str; 7] = [
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "7P///////////////////////////////////////38=",
+        "JuiVj8KyJ7BFw/SJ8u+Y8NXfrAXTxjM5sTgCiG1T/AU=",
+        "xxdqcD1N2E+6PAt2DRBnDyogU/osOczGTsf9d5KsA3o=",
+        "7f///////////////////////////////////////38=",
+        "7v///////////////////////////////////////38=",
+    ];
+    let text = recipient.to_string();
+    let Some(key) = text.strip_prefix("ssh-ed25519 ").and_then(|b| STANDARD.decode(b).ok()) else {
+        return false;
+    };
+    // Two strings, each after its length: `ssh-ed25519` and the key.
+    let Some(mut y) = key.get(19..).and_then(|key| key.first_chunk::<32>().copied()) else { return true };
+    y[31] &= 0x7f;
+    SMALL_ORDER.contains(&STANDARD.encode(y).as_str())
 }
 
 #[cfg(test)]
@@ -128,6 +193,33 @@ mod tests {
         }
         assert!(parse_recipients(&[]).is_err());
         assert!(parse_recipients(&vec![NATIVE.to_owned(); 65]).is_err());
+    }
+
+    #[test]
+    fn a_key_that_is_nobodys_is_refused() {
+        for text in [
+            "age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq5cu47z",
+            "age1qyqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqj7vrya",
+            "age1ur4h5lpmgxu2u9jku0a0r87ydtdqnr0tnsetrlvxvgz3vh6fhqqqzyt4v9",
+            "age1anlllllllllllllllllllllllllllllllllllllllllllllllals4n2t7m",
+            "age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqzqqsuwj9m",
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOz///////////////////////////////////////9/",
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICbolY/CsiewRcP0ifLvmPDV36wF08YzObE4AohtU/yF",
+        ] {
+            let error = parse_one(text).unwrap_err().to_string();
+            assert!(error.contains("not anybody's key"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_point_in_a_recipient_is_its_public_key() {
+        assert_eq!(
+            point(NATIVE).map(|p| STANDARD.encode(p)).as_deref(),
+            Some("X4ZiZYoURuOqC2/GPISYiWbJn1+j/HECyac7BpD6kHU=")
+        );
+        assert_eq!(point("age1qqqq"), None);
     }
 
     #[test]

@@ -9,14 +9,12 @@ use dkm_core::policy::{Policy, Wrap};
 use dkm_core::record::{KeyRecord, Material, Record};
 use dkm_core::ring::Ring;
 use dkm_core::safeguards::Safeguards;
-use dkm_core::{KeyId, Room, SlotName};
-use zeroize::Zeroizing;
+use dkm_core::{KeyId, SlotName};
 
 use super::export::Collected;
 use crate::blocking::{Client, Group, NewGroup};
 use crate::engine::{Engine, Made, Need, NewKey};
 use crate::journal::EventKind;
-use crate::reading::seal_record;
 use crate::repository::{GroupAccess, Put};
 use crate::root_key::RootKeyError;
 use crate::{Error, Result};
@@ -237,16 +235,5 @@ fn put_key(engine: &Engine, name: &SlotName, record: &KeyRecord, wrap: Wrap) -> 
     let Material::Plain(material) = &record.material else {
         return Err(Error::Internal("an archived key without plain material".to_owned()));
     };
-    engine.on_any_replica(|replica| {
-        let sealed = seal_record(
-            replica.repository(),
-            engine.group,
-            record.clone(),
-            material,
-            wrap == Wrap::RootKey,
-            engine.parts.roots.as_ref(),
-        )?;
-        let bytes = Zeroizing::new(Record::Key(sealed).encode(engine.group));
-        Ok(replica.put(engine.group, Room::Keys, name, &bytes)?)
-    })
+    engine.put_key(name, record, material, wrap)
 }

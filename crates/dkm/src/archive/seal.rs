@@ -17,7 +17,7 @@ const STANZAS_MAX: usize = 128;
 const MAGIC: &[u8] = b"age-encryption.org/v1\n";
 
 /// Seals `plain` to all recipients. Nothing is written before the recipients were found good.
-pub(super) fn seal(recipients: &Recipients, plain: &[u8], out: impl Write) -> Result<()> {
+pub(crate) fn seal(recipients: &Recipients, plain: &[u8], out: impl Write) -> Result<()> {
     let encryptor = age::Encryptor::with_recipients(recipients.as_dyn())
         .map_err(|error| Error::Invalid(format!("the recipients can't be used: {error}")))?;
     let write = || -> io::Result<()> {

@@ -4,11 +4,13 @@ use std::io::{Read, Seek, Write};
 use std::sync::Arc;
 
 use dkm_core::policy::Policy;
-use dkm_core::{Context, GroupId, KeyId, Plaintext};
+use dkm_core::windows::WindowsKey;
+use dkm_core::{Context, GroupId, KeyGuid, KeyId, Plaintext};
 
 use crate::background::Background;
 use crate::engine::{
     Compromised, Destruction, Engine, Need, NewKey, Override, Ranges, Reprotected, Rolled, Streamed,
+    WindowsImport,
 };
 use crate::view::View;
 use crate::{Error, Result};
@@ -135,6 +137,48 @@ impl Group {
     /// the handle overrides.
     pub fn reprotect(&self, context: &Context, blob: &[u8]) -> Result<Reprotected> {
         self.engine().reprotect(context, blob, self.overriding.as_ref())
+    }
+
+    /// Opens a Windows DKM blob with a key that was imported from there. Such a blob has neither context nor group:
+    /// whoever can write blobs can put one in another's place.
+    ///
+    /// # Errors
+    /// [`Error::Windows`] if it is none or is damaged, [`Error::NoWindowsKey`], [`Error::Unprotect`] if its key may not
+    /// be used.
+    pub fn unprotect_windows(&self, blob: &[u8]) -> Result<Plaintext> {
+        self.engine().unprotect_windows(blob, self.overriding.as_ref())
+    }
+
+    /// Makes a Windows DKM blob with an imported key, for programs that read nothing else. Everybody else is better
+    /// served by [`Group::protect`]: imported keys are not rolled, and these blobs have no context.
+    ///
+    /// # Errors
+    /// [`Error::NoWindowsKey`]; [`Error::Refused`] if the key's state or its author forbids it; [`Error::Windows`] if
+    /// the plaintext is too long.
+    pub fn protect_windows(&self, key: KeyGuid, plaintext: &[u8]) -> Result<Vec<u8>> {
+        self.engine().protect_windows(key, plaintext)
+    }
+
+    /// The content of a Windows DKM blob in a blob of the group's own, under the key that protects now.
+    ///
+    /// # Errors
+    /// As [`Group::unprotect_windows`] and [`Group::protect`].
+    pub fn reprotect_windows(&self, context: &Context, blob: &[u8]) -> Result<Vec<u8>> {
+        let plaintext = self.unprotect_windows(blob)?;
+        self.protect(context, &plaintext)
+    }
+
+    /// Takes keys of Windows DKM onto the ring, as archived keys: they open Windows blobs and never protect anything of
+    /// the group's own. Keys that are there already are left alone, so an import that was interrupted is run again.
+    ///
+    /// Only the repository decides who may do this: it needs the right to add keys. Each key is recorded before it is
+    /// written.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the keys contradict each other; [`Error::Refused`] if they contradict the ring; the
+    /// repository or the journal fails.
+    pub fn import_windows(&self, keys: Vec<WindowsKey>, reason: &str) -> Result<WindowsImport> {
+        self.engine().import_windows(keys, reason)
     }
 
     /// A handle that opens blobs of compromised keys too. Each such use is recorded with `reason` before it happens.

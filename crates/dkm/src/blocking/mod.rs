@@ -96,7 +96,11 @@ impl Client {
     /// # Errors
     /// There is no repository, or this account may not read it.
     pub fn open(location: &Location, options: Options) -> Result<Self> {
-        let Location::Directory { path, root_keys } = location;
+        let Location::Directory { path, root_keys } = location else {
+            return Err(Error::Invalid(format!(
+                "{location} is opened by crate dkm-ad, which this program was built without"
+            )));
+        };
         let repository = DirectoryRepository::open(path)?;
         let folder = options.root_keys.clone().or_else(|| root_keys.clone());
         let folder = folder.unwrap_or_else(|| repository.root_keys().to_path_buf());
@@ -145,6 +149,12 @@ impl Client {
     #[must_use]
     pub fn url(&self) -> String {
         self.parts.repository.url()
+    }
+
+    /// The policy that suits a new group in this repository.
+    #[must_use]
+    pub fn default_policy(&self) -> Policy {
+        self.parts.repository.default_policy()
     }
 
     pub(crate) const fn threads(&self) -> &Arc<Threads> {

@@ -7,6 +7,7 @@ use dkm_core::blob::{
     BlobError, BlobKey, ChunkCipher, Header, PREFIX_LEN, SeekingReader, blob_id, read_full,
 };
 use dkm_core::member::{ProtectRefusal, UnprotectRefusal};
+use dkm_core::ring::Ring;
 use dkm_core::{Context, Digest, KeyId, Plaintext};
 
 use super::snapshot::{CachedKey, Protecting, Use};
@@ -270,19 +271,30 @@ impl Engine {
     /// Reads the repository because of an unknown key id, unless that was just done for it or for too many others.
     #[cold]
     fn look_for(&self, key: KeyId) -> Result<()> {
+        let unknown = || UnprotectRefusal::UnknownKey { key }.into();
+        self.look_for_any(key, |ring| ring.key(key).is_some(), unknown)
+    }
+
+    /// As [`Engine::look_for`], of whatever `found` finds on the ring, and a name for it among the unknown ids.
+    pub(super) fn look_for_any(
+        &self,
+        name: KeyId,
+        found: impl Fn(&Ring) -> bool,
+        unknown: impl Fn() -> Error,
+    ) -> Result<()> {
         let now = self.parts.clock.now();
         // In a statement of its own: the state must not be locked while another thread's reading is waited for.
-        let lookup = self.state().unknown.ask(key, now);
+        let lookup = self.state().unknown.ask(name, now);
         match lookup {
-            Lookup::InVain => return Err(UnprotectRefusal::UnknownKey { key }.into()),
+            Lookup::InVain => return Err(unknown()),
             Lookup::Wait if self.flight.join() => return Ok(()),
-            Lookup::Wait => return Err(UnprotectRefusal::UnknownKey { key }.into()),
+            Lookup::Wait => return Err(unknown()),
             Lookup::Read => {}
         }
         let read = self.refresh(Need::Fresh);
         let mut state = self.state();
-        if state.member.ring().key(key).is_none() {
-            state.unknown.remember(key);
+        if !found(state.member.ring()) {
+            state.unknown.remember(name);
         }
         drop(state);
         Ok(read?)

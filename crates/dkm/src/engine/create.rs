@@ -1,9 +1,9 @@
 //! Making a group.
 
-use dkm_core::Room;
 use dkm_core::policy::{Policy, Wrap};
 use dkm_core::record::{GroupRecord, PolicyRecord, Record};
 use dkm_core::ring::RingKey;
+use dkm_core::{Principal, Room};
 
 use super::lifecycle::refused;
 use super::policy::leaves_out;
@@ -19,7 +19,10 @@ impl Engine {
         // Nothing that anybody sees, and the proof that this account may make the group at all.
         let (repository, author) = self.on_any_replica(|replica| {
             replica.create_group(self.group, &new.access)?;
-            Ok((replica.repository(), replica.author(self.group, Room::Keys)?))
+            // Who does not read the group makes no key of it.
+            let reads = replica.rights(self.group)?.read;
+            let author = if reads { replica.author(self.group, Room::Keys)? } else { None };
+            Ok((replica.repository(), author))
         })?;
         if let Some(author) = author.as_ref().filter(|who| leaves_out(new.policy.creators.as_ref(), who)) {
             return Err(refused(
@@ -54,6 +57,17 @@ impl Engine {
         }
         self.refresh(Need::Fresh)?;
         self.must_hold(&new.name, &new.policy)?;
+        // Whoever makes a group that he does not read leaves its first key to those who do: he is not to know it.
+        if self.rights().read {
+            self.begin_ring(author.as_ref())?;
+        }
+        fill(self)?;
+        self.on_any_replica(|replica| Ok(replica.announce_group(self.group)?))
+    }
+
+    /// Makes the group's first key, or takes the one that an earlier run of the same author has left, and waits until it
+    /// is usable.
+    fn begin_ring(&self, author: Option<&Principal>) -> Result<()> {
         let first = match self.first_key() {
             Some(first) => first,
             None => {
@@ -61,12 +75,10 @@ impl Engine {
                 self.first_key().ok_or_else(|| other_rooms("hold no key that counts"))?
             }
         };
-        if author.is_some_and(|author| author != first.attested.creator) {
+        if author.is_some_and(|author| *author != first.attested.creator) {
             return Err(other_rooms(&format!("hold a key that {} made", first.attested.creator)));
         }
-        self.await_usable(first.id(), WHAT)?;
-        fill(self)?;
-        self.on_any_replica(|replica| Ok(replica.announce_group(self.group)?))
+        self.await_usable(first.id(), WHAT)
     }
 
     /// The rooms may hold what an earlier run has left, which is as good; what somebody else put there is not.

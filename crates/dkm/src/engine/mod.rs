@@ -14,6 +14,8 @@ mod rollover;
 mod snapshot;
 mod unknown;
 mod watched;
+mod windows;
+mod windows_import;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -33,6 +35,7 @@ pub(crate) use flight::Need;
 pub use lifecycle::{Compromised, NewKey, Rolled};
 pub(crate) use rollover::Made;
 pub use watched::Ranges;
+pub use windows_import::WindowsImport;
 
 use crate::clock::Clock;
 use crate::journal::{Event, EventKind, Journal};

@@ -201,7 +201,7 @@ impl Engine {
     pub(crate) fn is_refresh_due(&self) -> bool {
         let now = self.parts.clock.now();
         let due = self.state().refresh_due <= now;
-        due || matches!(self.plan(), Plan::CreateKey { .. })
+        due || matches!(self.plan(), Plan::CreateKey { .. }) || self.wants_first_key()
     }
 
     /// Erases records of destroyed keys: they lagged behind, or somebody brought them back.

@@ -41,7 +41,40 @@ impl Engine {
         }
     }
 
+    /// Whether this client should make a group's first key: its maker did not read it, and left that to a creator.
+    ///
+    /// Every replica must have been read and none hold a key, known or not: one that lags behind must not make a client
+    /// begin anew.
+    pub(crate) fn wants_first_key(&self) -> bool {
+        let state = self.state();
+        let rights = state.member.rights();
+        let ring = state.member.ring();
+        rights.read
+            && rights.create
+            && ring.policy().is_some()
+            && ring.keys.is_empty()
+            && state.faults.is_empty()
+            && state.unread.iter().all(|unread| unread.room != Room::Keys)
+            && !state.replicas.is_empty()
+            && state.replicas.iter().all(|replica| replica.error.is_none())
+    }
+
+    fn make_first_key(&self) -> Result<Option<NewKey>> {
+        self.refresh(Need::Fresh)?;
+        if !self.wants_first_key() {
+            return Ok(None);
+        }
+        let made = self.make_key(None, self.parts.clock.now(), "first")?;
+        Ok(match made {
+            Made::Created(key) => Some(key),
+            Made::Adopted => None,
+        })
+    }
+
     fn try_drive(&self) -> Result<Option<NewKey>> {
+        if self.wants_first_key() {
+            return self.make_first_key();
+        }
         let Some((predecessor, ..)) = create_of(self.plan()) else { return Ok(None) };
         // Others may have made it since we read.
         self.refresh(Need::Fresh)?;
@@ -77,25 +110,14 @@ impl Engine {
             predecessor,
             attempt,
             material: Material::None,
+            guid: None,
         };
         let (id, slot) = (key.id, key.slot());
         self.record(EventKind::KeyCreated, Some(id), None, |event| event.detail = Some(cause.to_owned()))?;
         if policy.archive_before_use {
             self.keep_escrow(&policy.archive_recipients, &key, &material)?;
         }
-        let wrap = policy.wrap == Wrap::RootKey;
-        let put = self.on_any_replica(|replica| {
-            let record = seal_record(
-                replica.repository(),
-                self.group,
-                key.clone(),
-                &material,
-                wrap,
-                self.parts.roots.as_ref(),
-            )?;
-            let bytes = Zeroizing::new(Record::Key(record).encode(self.group));
-            Ok(replica.put(self.group, Room::Keys, &slot, &bytes)?)
-        })?;
+        let put = self.put_key(&slot, &key, &material, policy.wrap)?;
         self.refresh(Need::Fresh)?;
         match put {
             Put::Created => Ok(Made::Created(NewKey { key: id, activates_at, was_there: false })),
@@ -104,7 +126,29 @@ impl Engine {
         }
     }
 
-    fn keep_escrow(
+    /// Puts a key into its slot on any replica, its material as policy wants it to lie there.
+    pub(crate) fn put_key(
+        &self,
+        slot: &SlotName,
+        key: &KeyRecord,
+        material: &Zeroizing<[u8; 32]>,
+        wrap: Wrap,
+    ) -> Result<Put> {
+        self.on_any_replica(|replica| {
+            let record = seal_record(
+                replica.repository(),
+                self.group,
+                key.clone(),
+                material,
+                wrap == Wrap::RootKey,
+                self.parts.roots.as_ref(),
+            )?;
+            let bytes = Zeroizing::new(Record::Key(record).encode(self.group));
+            Ok(replica.put(self.group, Room::Keys, slot, &bytes)?)
+        })
+    }
+
+    pub(super) fn keep_escrow(
         &self,
         recipients: &[String],
         key: &KeyRecord,

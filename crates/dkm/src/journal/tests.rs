@@ -143,6 +143,7 @@ fn kinds_have_distinct_kebab_case_names() {
         K::ArchiveExported,
         K::ArchiveRestored,
         K::RootKeyRotated,
+        K::KeyImported,
         K::Alarm,
     ];
     let names: std::collections::BTreeSet<_> = all.iter().map(|kind| kind.as_str()).collect();

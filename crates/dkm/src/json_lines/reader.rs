@@ -22,7 +22,12 @@ pub(crate) struct Lines<R> {
 
 impl<R: BufRead> Lines<R> {
     pub(crate) const fn new(reader: R) -> Self {
-        Self { reader, len_max: LINE_LEN_MAX as u64 }
+        Self::with_len_max(reader, LINE_LEN_MAX as u64)
+    }
+
+    /// As [`Lines::new`], where longer lines than this are too long.
+    pub(crate) const fn with_len_max(reader: R, len_max: u64) -> Self {
+        Self { reader, len_max }
     }
 
     /// Reads the next line into `line`, which is overwritten; none at the end.
@@ -65,7 +70,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str, capacity: usize) -> Vec<(Line, String)> {
-        let mut lines = Lines { reader: BufReader::with_capacity(capacity, text.as_bytes()), len_max: 8 };
+        let mut lines = Lines::with_len_max(BufReader::with_capacity(capacity, text.as_bytes()), 8);
         let (mut line, mut out) = (Vec::new(), Vec::new());
         while let Some(kind) = lines.next(&mut line).unwrap() {
             if kind == Line::Beginning {

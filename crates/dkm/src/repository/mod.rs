@@ -14,6 +14,7 @@ use std::fmt;
 pub use error::RepositoryError;
 
 use dkm_core::member::Rights;
+use dkm_core::policy::Policy;
 use dkm_core::{Attestation, GroupId, Principal, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
 
 /// A repository with its replicas.
@@ -23,6 +24,11 @@ use dkm_core::{Attestation, GroupId, Principal, ReplicaId, RepositoryId, Room, S
 pub trait Repository: fmt::Debug + Send + Sync {
     /// The URL that names the repository, without secrets.
     fn url(&self) -> String;
+
+    /// The policy that suits a new group here, unless somebody wants another.
+    fn default_policy(&self) -> Policy {
+        Policy::for_directory()
+    }
 
     /// How many replicas are known, at least 1. They are numbered from 0.
     fn replicas(&self) -> usize;
@@ -168,6 +174,10 @@ pub enum Put {
     /// The key has been destroyed: its material does not come back.
     Tombstoned,
 }
+
+/// A reader that is named like this is itself the readers group, made before by somebody who may make groups. Only
+/// Active Directory has readers groups.
+pub const READERS_GROUP: &str = "readers-group:";
 
 /// Who shall have access to a new group, in names that the repository understands. Empty lists mean its default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

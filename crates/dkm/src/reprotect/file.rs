@@ -17,7 +17,7 @@ pub(super) const WHOLE_LEN_MAX: u64 = 1 << 20;
 
 /// What became of an item.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// Renewed, and what should be known about it.
     Renewed(Vec<String>),
     /// Nothing to do.
@@ -31,7 +31,7 @@ pub(super) enum Outcome {
 }
 
 /// Whether a blob that begins like this is to be renewed.
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     Renew,
     Leave(Outcome),
 }
@@ -81,7 +81,7 @@ pub(super) fn renew(
         Err(error) => return Outcome::Failed(Error::io("can't read", path, error)),
     };
     let len = original.metadata.len();
-    match judge(group, &beginning) {
+    match group.judge(&beginning) {
         Verdict::Leave(outcome) => {
             read(len);
             return outcome;
@@ -109,7 +109,7 @@ pub(super) fn renew(
             warnings.extend(original.warning());
             Outcome::Renewed(warnings)
         }
-        Ok(Some(Placed::Changed)) => match open(path).map(|(_, beginning)| judge(group, &beginning)) {
+        Ok(Some(Placed::Changed)) => match open(path).map(|(_, beginning)| group.judge(&beginning)) {
             // Another run was faster.
             Ok(Verdict::Leave(Outcome::Current)) => Outcome::Current,
             _ => Outcome::Failed(changed_meanwhile()),

@@ -1,13 +1,14 @@
 //! A file of JSON lines with blobs in some fields.
 
-use std::io::{self, BufReader, BufWriter, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dkm_core::blob::PREFIX_LEN;
 
-use super::file::{Outcome, Verdict, changed_meanwhile, judge};
+use super::file::{Outcome, Verdict, changed_meanwhile};
 use super::replace::{Original, Placed, Replacement, clear_leftovers_beside, folder_of, settle};
 use super::{JsonOptions, Renewer, Summary, meets_all, threads};
 use crate::json_lines::{JsonPointer, Line, Lines};
@@ -36,13 +37,13 @@ pub(super) fn renew(
     let original = Original::open(path).map_err(read)?;
     let mut summary = Summary { dry_run: options.dry_run, ..Summary::default() };
     if options.dry_run {
-        copy(group, &original, &mut io::sink(), options, &mut summary, progress)?;
+        copy(group, Source::of(&original), &mut io::sink(), options, &mut summary, progress)?;
         return Ok(summary);
     }
     clear_leftovers_beside(path).map_err(write)?;
     let replacement = Replacement::beside(&original).map_err(write)?;
     let mut out = BufWriter::with_capacity(BUFFER_LEN, &replacement.file);
-    copy(group, &original, &mut out, options, &mut summary, progress)?;
+    copy(group, Source::of(&original), &mut out, options, &mut summary, progress)?;
     out.flush().map_err(write)?;
     drop(out);
     if summary.renewed == 0 {
@@ -61,6 +62,22 @@ pub(super) fn renew(
     Ok(summary)
 }
 
+/// Where lines come from.
+pub(crate) struct Source<'a, R> {
+    /// What messages call it.
+    pub(crate) path: &'a Path,
+    /// Its length in bytes, for the progress.
+    pub(crate) len: u64,
+    pub(crate) lines: Lines<R>,
+}
+
+impl<'a> Source<'a, BufReader<&'a File>> {
+    fn of(original: &'a Original) -> Self {
+        let lines = Lines::new(BufReader::with_capacity(BUFFER_LEN, &original.file));
+        Self { path: &original.path, len: original.metadata.len(), lines }
+    }
+}
+
 /// A line on its way, and what became of its fields.
 struct Work {
     number: u64,
@@ -73,19 +90,18 @@ struct Work {
 }
 
 /// Copies all lines, renewing their blobs. After a failure that meets all, the rest is copied as it is.
-fn copy(
+pub(crate) fn copy(
     group: &impl Renewer,
-    original: &Original,
+    source: Source<'_, impl BufRead>,
     out: &mut impl Write,
     options: &JsonOptions,
     summary: &mut Summary,
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<()> {
-    let path = &original.path;
+    let Source { path, len, mut lines } = source;
     let read = |error| Error::io("can't read", path, error);
     let write = |error| Error::io("can't write beside", path, error);
-    let mut now = Progress { bytes_total: Some(original.metadata.len()), ..Progress::default() };
-    let mut lines = Lines::new(BufReader::with_capacity(BUFFER_LEN, &original.file));
+    let mut now = Progress { bytes_total: Some(len), ..Progress::default() };
     let threads = threads(options.threads);
     let mut number = 0;
     loop {
@@ -202,7 +218,7 @@ fn renew_text(
     let Some(blob) = text.and_then(|text| STANDARD.decode(text).ok()) else {
         return Ok((Outcome::Skipped("it is not base64 text".to_owned()), None));
     };
-    match judge(group, &blob[..blob.len().min(PREFIX_LEN)]) {
+    match group.judge(&blob[..blob.len().min(PREFIX_LEN)]) {
         Verdict::Leave(outcome) => return Ok((outcome, None)),
         Verdict::Renew if options.dry_run => return Ok((Outcome::Renewed(Vec::new()), None)),
         Verdict::Renew => {}

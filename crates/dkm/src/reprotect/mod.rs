@@ -9,10 +9,11 @@
 
 mod context;
 mod file;
-mod lines;
+pub(crate) mod lines;
 mod pipe;
 mod replace;
 mod summary;
+mod windows;
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -28,7 +29,8 @@ use dkm_core::{Context, GroupId};
 pub use context::ContextTemplate;
 pub use summary::{Failure, REPORTED_MAX, Remark, Summary};
 
-use self::file::Outcome;
+use self::file::{Outcome, Verdict};
+use self::windows::FromWindows;
 use crate::blocking::Group;
 use crate::json_lines::JsonPointer;
 use crate::walk::{Found, Walk};
@@ -46,6 +48,8 @@ const UNSETTLED_MAX: usize = 256;
 pub struct Options {
     /// The context with which all of them were protected.
     pub context: Context,
+    /// Renew Windows DKM blobs, which become the group's own with this context; the group's own are left alone.
+    pub windows: bool,
     /// Only tell what would be renewed, by the blobs' beginnings. Nothing is opened or written.
     pub dry_run: bool,
     /// Threads; none: as many as the machine has, at least 2 and at most 8.
@@ -59,6 +63,8 @@ pub struct JsonOptions {
     pub fields: Vec<JsonPointer>,
     /// The context of each line's blobs.
     pub context: ContextTemplate,
+    /// Renew Windows DKM blobs, which become the group's own with this context; the group's own are left alone.
+    pub windows: bool,
     /// Only tell what would be renewed, by the blobs' beginnings. Nothing is opened or written.
     pub dry_run: bool,
     /// Threads; none: as many as the machine has, at least 2 and at most 8.
@@ -79,7 +85,11 @@ pub fn files(
     options: &Options,
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<Summary> {
-    Ok(files_with(group, paths, options, progress))
+    Ok(if options.windows {
+        files_with(&FromWindows(group), paths, options, progress)
+    } else {
+        files_with(group, paths, options, progress)
+    })
 }
 
 /// Re-protects the blobs in some fields of a file of JSON lines.
@@ -97,12 +107,21 @@ pub fn json_lines(
     options: &JsonOptions,
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<Summary> {
-    lines::renew(group, path, options, progress)
+    if options.windows {
+        lines::renew(&FromWindows(group), path, options, progress)
+    } else {
+        lines::renew(group, path, options, progress)
+    }
 }
 
 /// What re-protecting needs of a group.
-trait Renewer: Sync {
+pub(crate) trait Renewer: Sync + Sized {
     fn id(&self) -> GroupId;
+
+    /// Whether a blob that begins like this is to be renewed.
+    fn judge(&self, beginning: &[u8]) -> Verdict {
+        file::judge(self, beginning)
+    }
 
     /// Whether a blob has another key or suite than those that protect now.
     fn is_outdated(&self, header: &Header) -> Result<bool>;

@@ -1,6 +1,6 @@
 //! Root keys: they wrap key material at rest, so that a copy of the repository alone opens nothing.
 
-mod file;
+pub(crate) mod file;
 
 use std::fmt;
 

@@ -40,6 +40,7 @@ fn ring() -> Ring {
             predecessor,
             attempt: 0,
             material: Material::None,
+            guid: None,
         }))
     };
     let tombstone = observed(Record::Status(StatusRecord {

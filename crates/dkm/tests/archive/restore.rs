@@ -101,6 +101,7 @@ fn rooms_that_somebody_else_has_filled_are_not_taken_over() {
         predecessor: None,
         attempt: 0,
         material: Material::Plain(material),
+        guid: None,
     });
     for (record, why) in
         [(group("other"), "a group other"), (policy(lax), "another policy"), (planted, "that uid:1 made")]
@@ -302,4 +303,22 @@ fn a_key_that_waits_and_lies_in_the_archive_never_protects() {
     assert_eq!(state(&group, waiting.key), KeyState::Deactivated);
     world.work(&group, 1);
     assert_eq!(protecting(&group), rolled.key);
+}
+
+#[test]
+fn keys_of_windows_come_back_with_their_name_and_stay_what_they_were() {
+    let (world, second) = (World::new(1), World::new(1));
+    let group = world.group();
+    let guid = dkm::KeyGuid([7; 16]);
+    let key = dkm::windows::WindowsKey::new(guid, &[8; 32]).unwrap();
+    let blob = dkm::core::windows::seal(&key, &[1; 32], &[2; 16], b"secret").unwrap();
+    group.import_windows(vec![key.clone()], "test").unwrap();
+    let archive = archive_of(&group);
+    let (restored, _) =
+        archive::restore_group(&second.client(), &archive, &access(), &because("lost")).unwrap();
+    assert_eq!(&*restored.unprotect_windows(&blob).unwrap(), b"secret");
+    assert_eq!(state(&restored, key.id(group.id())), KeyState::Deactivated);
+    assert_eq!(restored.view().unwrap().ring.findings, []);
+    let again = restored.import_windows(vec![key], "test").unwrap();
+    assert_eq!((again.imported.len(), again.present.len()), (0, 1));
 }

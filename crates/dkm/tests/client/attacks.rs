@@ -176,6 +176,7 @@ fn a_roll_does_not_wait_for_a_key_that_was_made_for_much_later() {
         predecessor: Some(first),
         attempt: 0,
         material: Material::Plain(material.into()),
+        guid: None,
     };
     let (slot, bytes) = (waiting.slot(), Record::Key(waiting).encode(group.id()));
     world.repository.seen_by("uid:1").plant(0, group.id(), Room::Keys, &slot, &bytes, None);

@@ -14,4 +14,5 @@ mod policy;
 mod rollover;
 mod unknown;
 mod waiting;
+mod windows;
 mod world;

@@ -186,6 +186,7 @@ fn a_slot_taken_by_rubbish_or_by_a_planted_key_does_not_stop_the_rollover() {
             predecessor: Some(first),
             attempt,
             material: Material::Plain(material.into()),
+            guid: None,
         });
         let attested = Attestation {
             creator: Principal("uid:1".into()),

@@ -20,6 +20,7 @@ pub(crate) fn key(n: u8, group: GroupId) -> Record {
         predecessor: Some(KeyId([n; 16])),
         attempt: 0,
         material: Material::Plain(zeroize::Zeroizing::new([n; 32])),
+        guid: None,
     })
 }
 

@@ -125,6 +125,7 @@ fn key(r: &KeyRecord) -> Vec<(&'static str, Json)> {
     ];
     fields.extend(r.predecessor.map(|id| ("predecessor", Json::hex(id.as_bytes()))));
     fields.extend([("attempt", Json::from(r.attempt)), ("material", material)]);
+    fields.extend(r.guid.map(|guid| ("guid", Json::hex(guid.as_bytes()))));
     fields
 }
 

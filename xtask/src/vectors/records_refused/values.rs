@@ -2,11 +2,11 @@
 
 use dkm_core::policy::{DURATION_MAX_MS, Policy};
 use dkm_core::record::{
-    Change, ExposedRecord, GroupRecord, PolicyRecord, Purpose, Record, RosterRecord, RosterSignature,
-    StatusRecord,
+    Change, ExposedRecord, Family, GroupRecord, KeyRecord, PolicyRecord, Purpose, Record, RosterRecord,
+    RosterSignature, StatusRecord,
 };
 
-use super::super::fixed::{GROUP, WHEN_MS};
+use super::super::fixed::{GROUP, KEY_GUID, WHEN_MS};
 use super::super::json::Json;
 use super::super::raw::cbor;
 use super::super::records;
@@ -26,7 +26,7 @@ pub(super) fn status_fields() -> Vec<(u64, Vec<u8>)> {
 }
 
 pub(super) fn cases() -> Vec<Json> {
-    let all = [groups(), policies(), chains(), rosters(), levels(), statuses(), exposures()].concat();
+    let all = [groups(), policies(), chains(), rosters(), levels(), keys(), statuses(), exposures()].concat();
     all.into_iter().map(|(name, record)| case(name, &record.encode(GROUP), "invalid")).collect()
 }
 
@@ -98,6 +98,14 @@ fn policies() -> Named {
         ("policy-owners-unsorted", with(|p| p.owners = Some(vec!["uid:2".into(), "uid:1".into()]))),
         ("policy-creator-empty", with(|p| p.creators = Some(vec![String::new()]))),
         ("policy-archive-before-use-without-recipients", with(|p| p.archive_before_use = true)),
+    ]
+}
+
+fn keys() -> Named {
+    let key = |family, guid| Record::Key(KeyRecord { family, guid, ..records::key() });
+    vec![
+        ("key-of-the-native-family-with-guid", key(Family::Native, Some(KEY_GUID))),
+        ("key-of-the-windows-family-without-guid", key(Family::Windows, None)),
     ]
 }
 

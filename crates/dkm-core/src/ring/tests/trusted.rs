@@ -43,6 +43,13 @@ fn each_fault_has_its_reason() {
     assert_eq!(changed(|s| *s = key(2, T0, |k| k.origin = Origin::Restored)), Some(Distrust::NotRolled));
     assert_eq!(changed(|s| *s = key(2, T0, |k| k.origin = Origin::Imported)), Some(Distrust::NotRolled));
     assert_eq!(changed(|s| *s = key(2, T0, |k| k.family = Family::Windows)), Some(Distrust::ForeignFamily));
+    let imported = changed(|s| {
+        *s = key(2, T0, |k| {
+            k.family = Family::Windows;
+            k.origin = Origin::Imported;
+        });
+    });
+    assert_eq!(imported, Some(Distrust::NotRolled));
 
     let mut records =
         vec![policy(|p| p.creators = Some(vec!["uid:0".into()])), key(1, T0, |_| {}), good.clone()];

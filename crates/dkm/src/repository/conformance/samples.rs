@@ -106,6 +106,7 @@ pub(super) fn key(group: GroupId) -> Result<(KeyId, Record), Violation> {
         predecessor,
         attempt: 0,
         material: Material::Plain(material),
+        guid: None,
     });
     Ok((id, record))
 }

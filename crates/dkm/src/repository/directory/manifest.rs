@@ -16,23 +16,23 @@ const LEN_MAX: usize = 8 * 1024;
 
 /// Identity of a repository and of this copy of it, and where its root keys are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Manifest {
-    pub(super) repository: RepositoryId,
-    pub(super) replica: ReplicaId,
+pub(crate) struct Manifest {
+    pub(crate) repository: RepositoryId,
+    pub(crate) replica: ReplicaId,
     /// As written: absolute, or relative to the repository's parent.
-    pub(super) root_keys: String,
+    pub(crate) root_keys: String,
 }
 
 const HEAD: &str = "dkm repository 1\n";
 
 impl Manifest {
-    pub(super) fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         let Self { repository, replica, root_keys } = self;
         format!("{HEAD}repository: {repository}\nreplica: {replica}\nroot-keys: {root_keys}\n")
     }
 
     /// Reads exactly what [`Manifest::to_text`] writes.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let Some(body) = text.strip_prefix(HEAD) else {
             return Err(match text.lines().next() {
                 Some(first) if first.starts_with("dkm repository ") => {
@@ -42,7 +42,8 @@ impl Manifest {
             });
         };
         let damaged = || format!("its file {NAME} is damaged");
-        let mut lines = body.lines();
+        // Not `lines`, which would take a carriage return for a part of the newline: a path may end with one.
+        let mut lines = body.split('\n');
         let mut field = |name: &str| {
             let line = lines.next().ok_or_else(damaged)?;
             line.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).ok_or_else(damaged)
@@ -66,7 +67,7 @@ impl Manifest {
 ///
 /// # Errors
 /// A path that the file cannot hold.
-pub(super) fn root_keys_text(path: &Path, root_keys: Option<&Path>) -> Result<String, String> {
+pub(crate) fn root_keys_text(path: &Path, root_keys: Option<&Path>) -> Result<String, String> {
     let place = match root_keys {
         Some(folder) => std::path::absolute(folder).map_err(|e| format!("{}: {e}", folder.display()))?,
         None => {
@@ -134,6 +135,9 @@ mod tests {
         assert_eq!(beside.root_keys_of(Path::new("/moved/dkm")), Path::new("/moved/dkm.root-keys"));
         let put = root_keys_text(path, Some(Path::new("/safe/keys"))).unwrap();
         assert_eq!(Manifest { root_keys: put, ..manifest() }.root_keys_of(path), Path::new("/safe/keys"));
+        let odd =
+            Manifest { root_keys: root_keys_text(path, Some(Path::new("/a\r"))).unwrap(), ..manifest() };
+        assert_eq!(Manifest::parse(&odd.to_text()), Ok(odd));
         assert!(root_keys_text(path, Some(Path::new("/a\nb"))).is_err());
         assert!(root_keys_text(Path::new("/"), None).is_err());
     }

@@ -34,7 +34,7 @@
 mod access;
 mod folder;
 mod groups;
-mod manifest;
+pub(crate) mod manifest;
 mod place;
 mod record;
 mod replica;

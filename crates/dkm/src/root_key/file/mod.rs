@@ -4,7 +4,7 @@
 //! groups is the kernel: a group's folder and files belong to the Unix group of its readers.
 
 mod folder;
-mod text;
+pub(crate) mod text;
 
 use std::collections::HashMap;
 use std::fmt;

@@ -8,7 +8,7 @@ const PREFIX: &[u8] = b"dkm-root-key-1 ";
 pub(super) const LEN: usize = PREFIX.len() + 36 + 1 + 64 + 1;
 
 /// The line of a root key.
-pub(super) fn write(group: GroupId, key: &[u8; 32]) -> Zeroizing<Vec<u8>> {
+pub(crate) fn write(group: GroupId, key: &[u8; 32]) -> Zeroizing<Vec<u8>> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut line = Zeroizing::new(Vec::with_capacity(LEN));
     line.extend_from_slice(PREFIX);
@@ -23,7 +23,7 @@ pub(super) fn write(group: GroupId, key: &[u8; 32]) -> Zeroizing<Vec<u8>> {
 }
 
 /// Reads the line of the root key `id` of `group`. Anything else than [`write()`] would have written is refused.
-pub(super) fn read(group: GroupId, id: RootKeyId, line: &[u8]) -> Result<Zeroizing<[u8; 32]>, &'static str> {
+pub(crate) fn read(group: GroupId, id: RootKeyId, line: &[u8]) -> Result<Zeroizing<[u8; 32]>, &'static str> {
     const NOT_ONE: &str = "it is not a root key file that this program knows";
     let rest = line.strip_prefix(PREFIX).ok_or(NOT_ONE)?;
     let (found, rest) = rest.split_at_checked(36).ok_or(NOT_ONE)?;

@@ -21,6 +21,7 @@ fn key(n: u8) -> (KeyId, Record) {
         predecessor: Some(KeyId([n; 16])),
         attempt: 0,
         material: Material::Plain(Zeroizing::new([n; 32])),
+        guid: None,
     };
     (id, Record::Key(record))
 }

@@ -3,8 +3,12 @@
 // A developer's tool: it stops at the first fault.
 #![allow(clippy::unwrap_used)]
 
+mod directory;
+mod library;
+mod windows;
+
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dkm_core::archive::{Archive, ArchiveEntry, ArchivedRecord};
 use dkm_core::blob::{BlobKey, Header, seal};
@@ -14,13 +18,18 @@ use dkm_core::record::{
     PolicyRecord, Purpose, Record, RosterRecord, RosterSignature, StatusRecord, WrappedMaterial,
 };
 use dkm_core::{
-    Attestation, Context, Digest, GroupId, KeyId, Principal, RepositoryId, RootKeyId, Suite, Timestamp,
+    Attestation, Context, Digest, GroupId, KeyGuid, KeyId, Principal, RepositoryId, RootKeyId, Suite,
+    Timestamp,
 };
 
 const GROUP: GroupId = GroupId([0x47; 16]);
 
+fn folder(target: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../seeds").join(target)
+}
+
 fn write(target: &str, name: &str, bytes: &[u8]) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../seeds").join(target);
+    let folder = folder(target);
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join(name), bytes).unwrap();
 }
@@ -31,6 +40,9 @@ fn main() {
     contexts();
     records();
     names();
+    library::all();
+    directory::all();
+    windows::windows();
 }
 
 fn archives() {
@@ -56,6 +68,7 @@ fn archives() {
             predecessor: None,
             attempt: 0,
             material: Material::Plain(material.into()),
+            guid: guid_of(family),
         }
     };
     let rolled = key(Family::Native, Origin::Rolled);
@@ -138,6 +151,11 @@ fn contexts() {
     write("context", "unsorted", b"\x00\x02\x00\x01b\x00\x00\x00\x01a\x00\x00");
 }
 
+/// Keys of Windows have a GUID, and only they.
+fn guid_of(family: Family) -> Option<KeyGuid> {
+    (family == Family::Windows).then_some(KeyGuid([6; 16]))
+}
+
 fn key_record(family: Family, origin: Origin, predecessor: Option<KeyId>, material: Material) -> Record {
     Record::Key(KeyRecord {
         id: KeyId([9; 16]),
@@ -148,6 +166,7 @@ fn key_record(family: Family, origin: Origin, predecessor: Option<KeyId>, materi
         predecessor,
         attempt: 0,
         material,
+        guid: guid_of(family),
     })
 }
 

@@ -1,0 +1,239 @@
+//! A small LDAP client: what a repository needs of RFC 4511, over connections that Kerberos seals.
+//!
+//! Messages are encoded and decoded by `rasn`; here are the order of messages, deadlines, and paging (RFC 2696).
+
+mod error;
+mod found;
+mod kerberos;
+mod search;
+mod wire;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+pub use error::LdapError;
+pub(crate) use error::{ALREADY_EXISTS, INSUFFICIENT_ACCESS, NO_SUCH_OBJECT};
+pub(crate) use found::Found;
+pub use kerberos::Identity;
+pub(crate) use search::{Scope, Search, all_of, any_of, equal, greater_or_equal, present, sd_flags_dacl};
+
+use rasn_ldap::{
+    AddRequest, Attribute, AuthenticationChoice, BindRequest, ChangeOperation, Control, DelRequest,
+    LdapMessage, LdapResult, ModifyRequest, ModifyRequestChanges, PartialAttribute, ProtocolOp, ResultCode,
+    SaslCredentials,
+};
+
+use self::error::refused;
+use self::kerberos::{Kerberos, Step};
+use self::wire::Wire;
+
+/// How many times a handshake goes back and forth at most; Kerberos needs two.
+const HANDSHAKE_STEPS_MAX: usize = 8;
+
+/// Most answers that are kept for later requests: what a few searches asked at once may give.
+const EARLY_MAX: usize = 10_000;
+
+/// A connection to one domain controller, signed in and sealed.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    wire: Wire,
+    next: u32,
+    /// Answers to requests whose turn has not come: a server may answer several in any order.
+    early: VecDeque<LdapMessage>,
+    /// How long one operation may take.
+    limit: Duration,
+}
+
+/// An attribute and its values, as they are written.
+pub(crate) type Values<'a> = (&'a str, Vec<Vec<u8>>);
+
+fn text(value: &str) -> rasn_ldap::LdapString {
+    rasn_ldap::LdapString(value.to_owned())
+}
+
+fn values(values: Vec<Vec<u8>>) -> rasn::types::SetOf<rasn::types::OctetString> {
+    rasn::types::SetOf::from_vec(values.into_iter().map(Into::into).collect())
+}
+
+impl Connection {
+    /// Connects to a domain controller, signs in by Kerberos and seals the connection, within `connect`; from then on
+    /// each request may take `limit`.
+    ///
+    /// # Errors
+    /// It does not answer, is another one than `host`, or turns the account away.
+    pub(crate) fn open(
+        host: &str,
+        addresses: &[SocketAddr],
+        identity: &Identity,
+        connect: Duration,
+        limit: Duration,
+    ) -> Result<Self, LdapError> {
+        let mut connection = Self::unsigned(addresses, connect, limit)?;
+        let mut kerberos = Kerberos::new(identity, host)?;
+        let mut token: Option<Vec<u8>> = None;
+        for _ in 0..HANDSHAKE_STEPS_MAX {
+            let (send, last) = match kerberos.step(token.as_deref())? {
+                Step::Send(token) => (token, false),
+                Step::Finish(token) => (token, true),
+            };
+            let credentials = SaslCredentials::new(text("GSSAPI"), Some(send.into()));
+            let request = BindRequest::new(3, text(""), AuthenticationChoice::Sasl(credentials));
+            let id = connection.ask(&[(ProtocolOp::BindRequest(request), Vec::new())])?;
+            let answer = match connection.answer(id)?.protocol_op {
+                ProtocolOp::BindResponse(answer) => answer,
+                other => return Err(unexpected("a bind", &other)),
+            };
+            match answer.result_code {
+                ResultCode::Success if last => {
+                    connection.wire.seal_with(kerberos)?;
+                    return Ok(connection);
+                }
+                ResultCode::SaslBindInProgress if !last => {
+                    token = Some(answer.server_sasl_creds.map(|token| token.to_vec()).unwrap_or_default());
+                }
+                // Success before the layers are agreed would leave the connection unsealed.
+                ResultCode::Success => {
+                    return Err(LdapError::Kerberos("the server does not seal connections".to_owned()));
+                }
+                code => return Err(refused(code, &answer.diagnostic_message.0)),
+            }
+        }
+        Err(LdapError::Protocol("the handshake does not end".to_owned()))
+    }
+
+    /// A connection on which nobody has signed in.
+    fn unsigned(addresses: &[SocketAddr], connect: Duration, limit: Duration) -> Result<Self, LdapError> {
+        let wire = Wire::connect(addresses, Instant::now() + connect)?;
+        Ok(Self { wire, next: 1, early: VecDeque::new(), limit })
+    }
+
+    /// Sends requests in one go; answers the id of the first, the others follow it.
+    fn ask(&mut self, requests: &[(ProtocolOp, Vec<Control>)]) -> Result<u32, LdapError> {
+        let first = self.next;
+        let mut bytes = zeroize::Zeroizing::new(Vec::new());
+        for (operation, controls) in requests {
+            let controls = (!controls.is_empty()).then(|| controls.clone());
+            let mut message = LdapMessage::new(self.next, operation.clone());
+            message.controls = controls;
+            let encoded = rasn::ber::encode(&message)
+                .map_err(|error| LdapError::Protocol(format!("a request can't be encoded: {error}")))?;
+            bytes.extend_from_slice(&zeroize::Zeroizing::new(encoded));
+            self.next = self.next.checked_add(1).filter(|id| *id < i32::MAX as u32).unwrap_or(1);
+        }
+        self.wire.send(&bytes)?;
+        Ok(first)
+    }
+
+    /// The next message that belongs to a request.
+    fn answer(&mut self, id: u32) -> Result<LdapMessage, LdapError> {
+        if let Some(at) = self.early.iter().position(|message| message.message_id == id)
+            && let Some(message) = self.early.remove(at)
+        {
+            return Ok(message);
+        }
+        loop {
+            let message = self.wire.receive(|bytes| {
+                rasn::ber::decode::<LdapMessage>(bytes)
+                    .map_err(|error| LdapError::Protocol(format!("an answer can't be decoded: {error}")))
+            })?;
+            match &message.protocol_op {
+                // RFC 4511 §4.4: unsolicited, it announces that the server ends the connection.
+                ProtocolOp::ExtendedResp(notice) if message.message_id == 0 => {
+                    return Err(LdapError::Unreachable(format!(
+                        "it ended the connection: {:?} {}",
+                        notice.result_code,
+                        notice.diagnostic_message.0.trim_end_matches('\0')
+                    )));
+                }
+                _ if message.message_id == id => return Ok(message),
+                _ if (id..self.next).contains(&message.message_id) && self.early.len() < EARLY_MAX => {
+                    self.early.push_back(message);
+                }
+                other => return Err(unexpected("another request", other)),
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        self.wire.until(Instant::now() + self.limit);
+    }
+
+    /// One request with a plain result.
+    fn call(&mut self, operation: ProtocolOp, controls: Vec<Control>) -> Result<(), LdapError> {
+        self.begin();
+        let id = self.ask(&[(operation, controls)])?;
+        let result = match self.answer(id)?.protocol_op {
+            ProtocolOp::AddResponse(answer) => answer.0,
+            ProtocolOp::ModifyResponse(answer) => answer.0,
+            ProtocolOp::DelResponse(answer) => answer.0,
+            other => return Err(unexpected("a change", &other)),
+        };
+        succeeded(&result)
+    }
+
+    /// Adds an object.
+    ///
+    /// # Errors
+    /// [`ALREADY_EXISTS`], [`INSUFFICIENT_ACCESS`], [`NO_SUCH_OBJECT`] for its parent, and others.
+    pub(crate) fn add(&mut self, dn: &str, attributes: Vec<Values<'_>>) -> Result<(), LdapError> {
+        let attributes =
+            attributes.into_iter().map(|(name, list)| Attribute::new(text(name), values(list))).collect();
+        self.call(ProtocolOp::AddRequest(AddRequest { entry: text(dn), attributes }), Vec::new())
+    }
+
+    /// Replaces the values of an object's attribute, or of a descriptor the parts that a control names.
+    ///
+    /// # Errors
+    /// As [`Connection::add`].
+    pub(crate) fn replace(
+        &mut self,
+        dn: &str,
+        (name, list): Values<'_>,
+        controls: Vec<Control>,
+    ) -> Result<(), LdapError> {
+        let change = ModifyRequestChanges {
+            operation: ChangeOperation::Replace,
+            modification: PartialAttribute::new(text(name), values(list)),
+        };
+        let request = ModifyRequest { object: text(dn), changes: vec![change] };
+        self.call(ProtocolOp::ModifyRequest(request), controls)
+    }
+
+    /// Deletes an object.
+    ///
+    /// # Errors
+    /// As [`Connection::add`].
+    pub(crate) fn delete(&mut self, dn: &str) -> Result<(), LdapError> {
+        self.call(ProtocolOp::DelRequest(DelRequest(text(dn))), Vec::new())
+    }
+}
+
+/// The DNS name that the domain controller at an address gives itself. Nobody has vouched for the answer.
+///
+/// # Errors
+/// It does not answer, or gives no name.
+pub(crate) fn host_at(address: SocketAddr, limit: Duration) -> Result<String, LdapError> {
+    let mut connection = Connection::unsigned(&[address], limit, limit)?;
+    let root = connection.find(&Search::base("", vec!["dnsHostName"]))?;
+    root.and_then(|root| root.text("dnsHostName").map(str::to_ascii_lowercase))
+        .ok_or_else(|| LdapError::Protocol("it does not say its name".to_owned()))
+}
+
+fn succeeded(result: &LdapResult) -> Result<(), LdapError> {
+    match result.result_code {
+        ResultCode::Success => Ok(()),
+        code => Err(refused(code, &result.diagnostic_message.0)),
+    }
+}
+
+fn unexpected(asked: &str, found: &ProtocolOp) -> LdapError {
+    // Not the operation itself: it may hold values.
+    let kind = match found {
+        ProtocolOp::SearchResEntry(_) | ProtocolOp::SearchResDone(_) => "an answer to a search",
+        ProtocolOp::BindResponse(_) => "an answer to a bind",
+        ProtocolOp::ExtendedResp(_) => "an extended answer",
+        _ => "another kind of message",
+    };
+    LdapError::Protocol(format!("the answer to {asked} was expected, and {kind} came"))
+}

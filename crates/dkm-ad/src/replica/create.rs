@@ -1,0 +1,223 @@
+//! Making a group: its readers group, its container, its two rooms, each with a descriptor of its own.
+
+use dkm::repository::{AccessLine, GroupAccess, READERS_GROUP, RepositoryError};
+use dkm_core::{GroupId, Room};
+
+use super::rooms::{CONTACT, mark};
+use super::{ANNOUNCED, AdReplica};
+use crate::accounts::{self, Account};
+use crate::ldap::{ALREADY_EXISTS, NO_SUCH_OBJECT, Scope, Search, equal};
+use crate::roles;
+use crate::security::{AccessMask, Ace, AclSlot, Entry, SecurityDescriptor, Sid, Template, Trustees, sid};
+
+/// The recovery group's name, one for all groups of a repository; `dkm ad init` makes it.
+pub(crate) const RECOVERY: &str = "recovery";
+
+impl AdReplica {
+    pub(super) fn make_group(&mut self, group: GroupId, access: &GroupAccess) -> Result<(), RepositoryError> {
+        let what = format!("making group {group}");
+        let container = self.shared.url.container_dn();
+        let dn = format!("CN={group},{container}");
+        if self.rooms_now(group).is_ok() {
+            return Err(RepositoryError::Invalid(format!("group {group} is there already")));
+        }
+        let account = self.greeting.account;
+        let owners = self.accounts(&access.owners, account)?;
+        let creators = self.accounts(&access.creators, account)?;
+        let recovery = self.recovery()?;
+        let administrators = self.greeting.domain.account(sid::rid::DOMAIN_ADMINS).into_iter().collect();
+        let sids = |accounts: &[Account]| {
+            let mut sids: Vec<Sid> = accounts.iter().map(|account| account.sid).collect();
+            sids.sort();
+            sids.dedup();
+            sids
+        };
+        let mut trustees = Trustees {
+            domain: self.greeting.domain,
+            readers: account,
+            creators: sids(&creators),
+            owners: sids(&owners),
+            recovery,
+            erasers: sids(&owners),
+            administrators,
+        };
+        let ready = access.readers.iter().find_map(|name| name.strip_prefix(READERS_GROUP));
+        match ready {
+            Some(_) if access.readers.len() > 1 => {
+                return Err(RepositoryError::Invalid(format!(
+                    "{READERS_GROUP} names the readers group itself: make the other readers members of it"
+                )));
+            }
+            Some(name) => trustees.readers = self.account(name)?.sid,
+            None => {
+                let mut members =
+                    access.readers.iter().map(|name| self.account(name)).collect::<Result<Vec<_>, _>>()?;
+                // Creators are members too: to create is to read.
+                members.extend(creators);
+                trustees.readers = self.make_readers(group, &mut trustees, &members)?;
+            }
+        }
+        let template = trustees.group(account);
+        self.make_container(&dn, &group.to_string(), &provisional(&template, account), Vec::new(), &what)?;
+        for room in [Room::Control, Room::Keys] {
+            let (template, description) = match room {
+                Room::Control => (trustees.control(account), roles::to_values(&trustees)),
+                Room::Keys => (trustees.keys(account), Vec::new()),
+            };
+            let dn = format!("CN={room},{dn}");
+            self.make_container(&dn, &mark(group, room), &template, description, &what)?;
+        }
+        self.settle(&dn, &template, &what)
+    }
+
+    /// Accounts by name; by default the caller alone.
+    fn accounts(&mut self, names: &[String], default: Sid) -> Result<Vec<Account>, RepositoryError> {
+        if names.is_empty() {
+            return Ok(vec![self.account(&default.to_string())?]);
+        }
+        names.iter().map(|name| self.account(name)).collect()
+    }
+
+    fn account(&mut self, name: &str) -> Result<Account, RepositoryError> {
+        let domain = self.shared.url.domain_dn();
+        accounts::find(&mut self.connection, &domain, name)
+            .map_err(self.error(&format!("looking for {name:?}")))?
+            .map_err(RepositoryError::Invalid)
+    }
+
+    /// The repository's recovery group.
+    fn recovery(&mut self) -> Result<Sid, RepositoryError> {
+        let container = self.shared.url.container_dn();
+        let search = Search {
+            base: container.clone(),
+            scope: Scope::Subtree,
+            filter: equal("displayName", format!("dkm {RECOVERY}")),
+            attributes: vec!["objectSid"],
+            paged: false,
+        };
+        let found = self.connection.search(&search).map_err(self.error("the recovery group"))?;
+        match found.as_slice() {
+            [one] => one.bytes("objectSid").and_then(|bytes| Sid::parse(bytes).ok()),
+            _ => None,
+        }
+        .ok_or_else(|| {
+            RepositoryError::Invalid(format!(
+                "{container} has no recovery group that this account sees: dkm ad init makes it"
+            ))
+        })
+    }
+
+    fn make_readers(
+        &mut self,
+        group: GroupId,
+        trustees: &mut Trustees,
+        members: &[Account],
+    ) -> Result<Sid, RepositoryError> {
+        let what = format!("making the readers group of group {group}");
+        let dn = format!("CN=readers-{group},{}", self.shared.url.container_dn());
+        let account = self.greeting.account;
+        // Its own SID stands in its descriptor, and it has none before it is made.
+        let mut values =
+            accounts::new_group(&format!("dkm-readers-{group}"), &format!("dkm readers of {group}"));
+        values.push((
+            "nTSecurityDescriptor",
+            vec![encoded(&provisional(&trustees.readers_group(account), account))?],
+        ));
+        let mut dns: Vec<Vec<u8>> = members.iter().map(|member| member.dn.clone().into_bytes()).collect();
+        dns.sort();
+        dns.dedup();
+        if !dns.is_empty() {
+            values.push(("member", dns));
+        }
+        self.connection.add(&dn, values).map_err(self.error(&what))?;
+        let found =
+            self.connection.find(&Search::base(dn.as_str(), vec!["objectSid"])).map_err(self.error(&what))?;
+        let sid = found
+            .as_ref()
+            .and_then(|found| found.bytes("objectSid"))
+            .and_then(|bytes| Sid::parse(bytes).ok());
+        let sid =
+            sid.ok_or_else(|| self.shared.odd(self.number, "a new group has no SID that this account sees"))?;
+        trustees.readers = sid;
+        self.settle(&dn, &trustees.readers_group(account), &what)?;
+        Ok(sid)
+    }
+
+    /// Takes away what the maker was given to make an object with.
+    fn settle(&mut self, dn: &str, template: &Template, what: &str) -> Result<(), RepositoryError> {
+        let value = ("nTSecurityDescriptor", vec![encoded(template)?]);
+        self.connection.replace(dn, value, vec![crate::ldap::sd_flags_dacl()]).map_err(self.error(what))
+    }
+
+    fn make_container(
+        &mut self,
+        dn: &str,
+        display_name: &str,
+        template: &Template,
+        description: Vec<Vec<u8>>,
+        what: &str,
+    ) -> Result<(), RepositoryError> {
+        let mut values = vec![
+            ("objectClass", vec![b"container".to_vec()]),
+            ("displayName", vec![display_name.as_bytes().to_vec()]),
+            ("showInAdvancedViewOnly", vec![b"TRUE".to_vec()]),
+            ("nTSecurityDescriptor", vec![encoded(template)?]),
+        ];
+        if !description.is_empty() {
+            values.push(("description", description));
+        }
+        self.connection.add(dn, values).map_err(|error| match error.code() {
+            Some(ALREADY_EXISTS) => RepositoryError::Invalid(format!("{what}: {dn} is there already")),
+            _ => self.shared.error(self.number, what, &error),
+        })
+    }
+
+    pub(super) fn announce(&mut self, group: GroupId) -> Result<(), RepositoryError> {
+        let rooms = self.rooms_now(group)?;
+        let what = format!("announcing group {group}");
+        let trustees = rooms
+            .trustees
+            .as_ref()
+            .ok_or_else(|| self.shared.odd(self.number, "who has access to the group is not written down"))?;
+        let values = vec![
+            ("objectClass", vec![CONTACT.as_bytes().to_vec()]),
+            ("displayName", vec![format!("{ANNOUNCED} {group}").into_bytes()]),
+            ("nTSecurityDescriptor", vec![encoded(&trustees.control_record(self.greeting.account))?]),
+            ("showInAdvancedViewOnly", vec![b"TRUE".to_vec()]),
+        ];
+        let dn = format!("CN={ANNOUNCED},{}", rooms.at(Room::Control).dn);
+        match self.connection.add(&dn, values) {
+            Err(error) if error.code() == Some(NO_SUCH_OBJECT) => Err(self.shared.unseen(self.number, group)),
+            Err(error) if error.code() != Some(ALREADY_EXISTS) => Err(self.error(&what)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts names beside SIDs, where this account may see them.
+    pub(super) fn name_principals(&mut self, lines: &mut [AccessLine]) {
+        let domain = self.shared.url.domain_dn();
+        for line in lines {
+            if let Ok(sid) = line.who.parse::<Sid>()
+                && let Ok(Ok(account)) = accounts::find(&mut self.connection, &domain, &sid.to_string())
+                && let Some(name) = account.name
+            {
+                line.who = format!("{} ({name})", line.who);
+            }
+        }
+    }
+}
+
+/// A template under which its maker can finish the object and then [settle](AdReplica::settle) it.
+fn provisional(template: &Template, maker: Sid) -> Template {
+    let mut provisional = template.clone();
+    let rights = AccessMask::CREATE_CHILD | AccessMask::WRITE_DAC | AccessMask::READ;
+    if let AclSlot::Present(dacl) = &mut provisional.descriptor.dacl {
+        dacl.entries.push(Ace::Entry(Entry::allow(rights, maker)));
+    }
+    provisional
+}
+
+fn encoded(template: &Template) -> Result<Vec<u8>, RepositoryError> {
+    SecurityDescriptor::to_bytes(&template.descriptor)
+        .map_err(|error| RepositoryError::Invalid(format!("a descriptor can't be written: {error}")))
+}

@@ -1,0 +1,375 @@
+//! A connection to one domain controller, as a replica.
+
+mod create;
+mod records;
+pub(crate) mod rooms;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use dkm::repository::{AccessLine, Entry, GroupAccess, Put, Replica, RepositoryError, Stored};
+use dkm_core::member::Rights;
+use dkm_core::record::RECORD_LEN_MAX;
+use dkm_core::{GroupId, KeyId, Principal, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
+
+pub(crate) use self::create::RECOVERY;
+use self::records::{BYTES, Batch, CONTENT, KEY, Listed, about, unreadable};
+use self::rooms::{CONTACT, Rooms};
+use crate::ldap::{
+    ALREADY_EXISTS, Connection, Found, LdapError, NO_SUCH_OBJECT, Scope, Search, all_of, equal,
+};
+use crate::name;
+use crate::repository::{Greeting, Shared, root};
+use crate::security::Sid;
+
+/// Half of the second to which the directory rounds its clock down.
+const HALF_A_SECOND_MS: u64 = 500;
+/// The name of the object in `control` that announces a group.
+pub(crate) const ANNOUNCED: &str = "announced";
+
+/// A replica: a domain controller, seen through one signed-in connection.
+#[derive(Debug)]
+pub(crate) struct AdReplica {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) number: usize,
+    pub(crate) connection: Connection,
+    pub(crate) greeting: Greeting,
+    rooms: HashMap<GroupId, Rooms>,
+    batches: HashMap<(GroupId, Room), Batch>,
+}
+
+impl AdReplica {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        number: usize,
+        connection: Connection,
+        greeting: Greeting,
+    ) -> Self {
+        Self { shared, number, connection, greeting, rooms: HashMap::new(), batches: HashMap::new() }
+    }
+
+    pub(crate) fn error(&self, what: &str) -> impl Fn(LdapError) -> RepositoryError + use<> {
+        let (shared, number, what) = (self.shared.clone(), self.number, what.to_owned());
+        move |error| shared.error(number, &what, &error)
+    }
+
+    /// Where a group's rooms are, read once on this connection.
+    fn rooms(&mut self, group: GroupId) -> Result<Rooms, RepositoryError> {
+        if let Some(rooms) = self.rooms.get(&group) {
+            return Ok(rooms.clone());
+        }
+        self.rooms_now(group)
+    }
+
+    fn rooms_now(&mut self, group: GroupId) -> Result<Rooms, RepositoryError> {
+        let rooms = Rooms::read(&self.shared, self.number, &mut self.connection, &self.greeting, group)?;
+        self.rooms.insert(group, rooms.clone());
+        Ok(rooms)
+    }
+
+    /// What a search in a room finds. A room that is not seen any more is a decision of the domain controller.
+    fn search_room(&mut self, group: GroupId, search: &Search) -> Result<Vec<Found>, RepositoryError> {
+        self.connection.search(search).map_err(|error| {
+            self.rooms.remove(&group);
+            match error.code() {
+                Some(NO_SUCH_OBJECT) => self.shared.unseen(self.number, group),
+                _ => self.shared.error(self.number, &format!("group {group}"), &error),
+            }
+        })
+    }
+
+    /// Whether a key has a tombstone here now.
+    fn is_buried(&mut self, group: GroupId, key: KeyId) -> Result<bool, RepositoryError> {
+        let rooms = self.rooms(group)?;
+        let mut search = rooms.search(Room::Control);
+        search.filter = all_of(vec![equal("objectClass", CONTACT), equal(KEY, key.to_string())]);
+        search.attributes.push(BYTES);
+        let found = self.search_room(group, &search)?;
+        Ok(found
+            .iter()
+            .filter_map(|found| found.bytes(BYTES))
+            .any(|bytes| about(group, bytes) == Some((key, true))))
+    }
+
+    /// Every object of a room that looks like a record, by its update sequence number.
+    fn listed(found: &[Found]) -> Vec<Listed> {
+        let mut listed: Vec<_> = found.iter().filter_map(Listed::of).collect();
+        listed.sort_by_key(|listed| listed.usn);
+        listed
+    }
+
+    /// One record by the id of its object, as it is now.
+    fn read_one(
+        &mut self,
+        group: GroupId,
+        room: Room,
+        entry: &Entry,
+    ) -> Result<Option<Result<Stored, String>>, RepositoryError> {
+        let rooms = self.rooms(group)?;
+        let Some(guid) = entry.stamp.first_chunk::<16>() else { return Ok(None) };
+        let mut search = rooms.search(room);
+        search.filter = all_of(vec![equal("objectClass", CONTACT), equal("objectGUID", guid)]);
+        search.attributes.extend(CONTENT);
+        let found = self.search_room(group, &search)?;
+        let found = found.iter().find(|found| Listed::of(found).is_some_and(|listed| listed.entry == *entry));
+        Ok(found.map(|found| records::stored(found, room, rooms.trustees.as_ref())))
+    }
+
+    fn gone(&self, entry: &Entry) -> RepositoryError {
+        RepositoryError::NotFound {
+            location: self.shared.place(self.number),
+            what: format!("record {}", entry.name),
+        }
+    }
+
+    fn add_record(
+        &mut self,
+        rooms: &Rooms,
+        group: GroupId,
+        room: Room,
+        name: &SlotName,
+        bytes: &[u8],
+    ) -> Result<Put, RepositoryError> {
+        let what = format!("adding to {room} of group {group}");
+        let location = self.shared.place(self.number);
+        // A record is never made without a descriptor of its own: the default would show it to everybody.
+        let trustees = rooms.trustees.as_ref().ok_or_else(|| RepositoryError::Unavailable {
+            location,
+            why: format!("who has access to group {group} is not written down as this program knows it"),
+        })?;
+        let account = self.greeting.account;
+        let template = match room {
+            Room::Keys => trustees.key_record(account),
+            Room::Control => trustees.control_record(account),
+        };
+        let descriptor = template
+            .descriptor
+            .to_bytes()
+            .map_err(|error| RepositoryError::Invalid(format!("the record's descriptor: {error}")))?;
+        let mut attributes = vec![
+            ("objectClass", vec![CONTACT.as_bytes().to_vec()]),
+            ("displayName", vec![name.as_str().as_bytes().to_vec()]),
+            (BYTES, vec![bytes.to_vec()]),
+            ("nTSecurityDescriptor", vec![descriptor]),
+            ("showInAdvancedViewOnly", vec![b"TRUE".to_vec()]),
+        ];
+        if let Some((key, _)) = about(group, bytes) {
+            attributes.push((KEY, vec![key.to_string().into_bytes()]));
+        }
+        let dn = format!("CN={},{}", name::escaped(name.as_str()), rooms.at(room).dn);
+        match self.connection.add(&dn, attributes) {
+            Ok(()) => Ok(Put::Created),
+            Err(error) if error.code() == Some(ALREADY_EXISTS) => Ok(Put::Taken),
+            Err(error) => Err(self.error(&what)(error)),
+        }
+    }
+
+    /// Deletes a record's object.
+    fn delete(&mut self, entry: &Entry) -> Result<(), RepositoryError> {
+        let Some(guid) = entry.stamp.first_chunk::<16>() else { return Ok(()) };
+        match self.connection.delete(&name::by_guid(guid)) {
+            Err(error) if error.code() != Some(NO_SUCH_OBJECT) => {
+                Err(self.error(&format!("erasing record {}", entry.name))(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Replica for AdReplica {
+    fn repository(&self) -> RepositoryId {
+        self.greeting.repository
+    }
+
+    fn id(&self) -> ReplicaId {
+        self.greeting.replica
+    }
+
+    fn clock(&mut self) -> Result<Option<Timestamp>, RepositoryError> {
+        // What it said when the connection was opened is as good while it is fresh.
+        let (said, at) = self.greeting.clock;
+        let since = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if since < 1_000 {
+            return Ok(Some(said.plus(HALF_A_SECOND_MS + since)));
+        }
+        let found = self.connection.find(&root()).map_err(self.error("the clock"))?;
+        let now = found.as_ref().and_then(|root| root.text("currentTime")).and_then(name::timestamp);
+        let now = now.ok_or_else(|| self.shared.odd(self.number, "it does not tell the time"))?;
+        self.greeting.clock = (now, Instant::now());
+        Ok(Some(now.plus(HALF_A_SECOND_MS)))
+    }
+
+    fn groups(&mut self) -> Result<Vec<GroupId>, RepositoryError> {
+        let search = Search {
+            base: self.shared.url.container_dn(),
+            scope: Scope::Subtree,
+            filter: all_of(vec![equal("objectClass", CONTACT), equal("cn", ANNOUNCED)]),
+            attributes: vec!["displayName"],
+            paged: true,
+        };
+        let found = self.connection.search(&search).map_err(self.error("the groups"))?;
+        let mut groups: Vec<GroupId> = found
+            .iter()
+            .filter_map(|found| found.text("displayName")?.strip_prefix(ANNOUNCED)?.trim().parse().ok())
+            .collect();
+        groups.sort();
+        groups.dedup();
+        Ok(groups)
+    }
+
+    fn rights(&mut self, group: GroupId) -> Result<Rights, RepositoryError> {
+        Ok(self.rooms_now(group)?.rights)
+    }
+
+    fn author(&mut self, _group: GroupId, _room: Room) -> Result<Option<Principal>, RepositoryError> {
+        Ok(Some(Principal(self.greeting.account.to_string())))
+    }
+
+    fn list(&mut self, group: GroupId, room: Room) -> Result<Vec<Entry>, RepositoryError> {
+        let rooms = self.rooms(group)?;
+        let again = self.shared.was_listed(self.number, group, room);
+        // To begin with, all is new: then contents come along at once.
+        let search = if again { rooms.search(room) } else { rooms.contents(room, 0) };
+        let found = self.search_room(group, &search)?;
+        let listed = Self::listed(&found);
+        let batch = self.batches.entry((group, room)).or_default();
+        batch.list(&listed);
+        if !again {
+            batch.fill(0, &found, room, rooms.trustees.as_ref());
+        }
+        Ok(listed.into_iter().map(|listed| listed.entry).collect())
+    }
+
+    fn get(&mut self, group: GroupId, room: Room, entry: &Entry) -> Result<Stored, RepositoryError> {
+        let rooms = self.rooms(group)?;
+        let batch = self.batches.entry((group, room)).or_default();
+        if let Some(since) = batch.wants(entry) {
+            let search = rooms.contents(room, since);
+            let found = self.search_room(group, &search)?;
+            let batch = self.batches.entry((group, room)).or_default();
+            batch.fill(since, &found, room, rooms.trustees.as_ref());
+        }
+        let batch = self.batches.entry((group, room)).or_default();
+        let known = batch.knows(entry);
+        let read = match batch.take(entry) {
+            Some(read) => Some(read),
+            // Listed, and changed or deleted since.
+            None if known => None,
+            None => self.read_one(group, room, entry)?,
+        };
+        match read {
+            Some(Ok(stored)) => Ok(stored),
+            Some(Err(why)) => Err(unreadable(self.shared.place(self.number), entry, why)),
+            None => Err(self.gone(entry)),
+        }
+    }
+
+    fn put(
+        &mut self,
+        group: GroupId,
+        room: Room,
+        name: &SlotName,
+        bytes: &[u8],
+    ) -> Result<Put, RepositoryError> {
+        if bytes.is_empty() || bytes.len() > RECORD_LEN_MAX {
+            let len = bytes.len();
+            return Err(RepositoryError::Invalid(format!(
+                "a record has 1 to {RECORD_LEN_MAX} bytes, not {len}"
+            )));
+        }
+        if name.as_str() == ANNOUNCED {
+            return Err(RepositoryError::Invalid(format!("no record is named {ANNOUNCED}")));
+        }
+        let key = about(group, bytes).filter(|_| room == Room::Keys).map(|(key, _)| key);
+        if let Some(key) = key
+            && self.is_buried(group, key)?
+        {
+            return Ok(Put::Tombstoned);
+        }
+        let rooms = self.rooms(group)?;
+        let put = match self.add_record(&rooms, group, room, name, bytes) {
+            // The room may have been moved since this connection looked.
+            Err(RepositoryError::NotFound { .. }) => {
+                let rooms = self.rooms_now(group)?;
+                self.add_record(&rooms, group, room, name, bytes)?
+            }
+            put => put?,
+        };
+        // A tombstone may have come since the look above: whoever wrote it either sees this record when it erases, or
+        // its tombstone is seen here.
+        if put == Put::Created
+            && let Some(key) = key
+            && self.is_buried(group, key)?
+        {
+            let found = self.search_room(group, &rooms.search(room))?;
+            for listed in Self::listed(&found).iter().filter(|listed| listed.entry.name == *name) {
+                self.delete(&listed.entry)?;
+            }
+            return Ok(Put::Tombstoned);
+        }
+        Ok(put)
+    }
+
+    fn shred(&mut self, group: GroupId, entry: &Entry) -> Result<(), RepositoryError> {
+        let stored = match self.read_one(group, Room::Keys, entry)? {
+            None => return Ok(()),
+            Some(Ok(stored)) => stored,
+            Some(Err(why)) => return Err(unreadable(self.shared.place(self.number), entry, why)),
+        };
+        let condemned = match about(group, &stored.bytes) {
+            Some((key, false)) => self.is_buried(group, key)?,
+            _ => false,
+        };
+        if !condemned {
+            return Err(RepositoryError::NotTombstoned {
+                location: self.shared.place(self.number),
+                name: entry.name.to_string(),
+            });
+        }
+        self.delete(entry)
+    }
+
+    fn create_group(&mut self, group: GroupId, access: &GroupAccess) -> Result<(), RepositoryError> {
+        self.make_group(group, access)
+    }
+
+    fn announce_group(&mut self, group: GroupId) -> Result<(), RepositoryError> {
+        self.announce(group)
+    }
+
+    fn describe_access(&mut self, group: GroupId) -> Result<Vec<AccessLine>, RepositoryError> {
+        let rooms = self.rooms_now(group)?;
+        let Some(trustees) = &rooms.trustees else {
+            return Ok(vec![AccessLine {
+                who: format!("group {group}"),
+                may: "nobody can tell: who has access is not written down as this program knows it"
+                    .to_owned(),
+                alarming: true,
+            }]);
+        };
+        let line =
+            |sid: &Sid, may: &str| AccessLine { who: sid.to_string(), may: may.to_owned(), alarming: false };
+        let mut lines = vec![
+            line(&trustees.readers, "members of this group read keys"),
+            line(&trustees.recovery, "members of this group may rewrite access; it should be empty"),
+        ];
+        lines.extend(trustees.creators.iter().map(|sid| line(sid, "adds keys")));
+        lines.extend(
+            trustees.owners.iter().map(|sid| line(sid, "adds control records, erases destroyed keys")),
+        );
+        lines.extend(
+            trustees
+                .administrators
+                .iter()
+                .map(|sid| line(sid, "sees rooms and control records, reads no key")),
+        );
+        lines.extend(rooms.deviations.iter().map(|(room, deviation)| AccessLine {
+            who: format!("room {room}"),
+            may: deviation.to_string(),
+            alarming: deviation.widens(),
+        }));
+        self.name_principals(&mut lines);
+        Ok(lines)
+    }
+}

@@ -1,0 +1,150 @@
+//! A group's two rooms: where they are, what this account may do in them, and what their records must look like.
+
+use dkm::repository::RepositoryError;
+use dkm_core::member::Rights;
+use dkm_core::{GroupId, Room};
+
+use crate::ldap::{Connection, Found, Scope, Search, any_of, equal};
+use crate::name;
+use crate::repository::{Greeting, Shared};
+use crate::roles;
+use crate::security::{Deviation, SecurityDescriptor, Trustees, compare};
+
+/// The class of records.
+pub(super) const CONTACT: &str = "contact";
+
+/// A group's rooms, as a domain controller showed them.
+#[derive(Debug, Clone)]
+pub(super) struct Rooms {
+    keys: Place,
+    control: Place,
+    pub(super) rights: Rights,
+    /// Who stands in the descriptors; none if that can't be read, and then no record equals its template.
+    pub(super) trustees: Option<Trustees>,
+    /// How the rooms' own descriptors differ from what they should be.
+    pub(super) deviations: Vec<(Room, Deviation)>,
+}
+
+/// Where a room is.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) guid: [u8; 16],
+    pub(super) dn: String,
+}
+
+/// What a room's object carries in `displayName`: it is found by that, wherever it was moved to.
+pub(crate) fn mark(group: GroupId, room: Room) -> String {
+    format!("{group}/{room}")
+}
+
+/// The search for a group's rooms. Their parent is invisible to readers, they themselves are not.
+pub(super) fn search(shared: &Shared, group: GroupId) -> Search {
+    Search {
+        base: shared.url.container_dn(),
+        scope: Scope::Subtree,
+        filter: any_of(Room::ALL.map(|room| equal("displayName", mark(group, room))).to_vec()),
+        attributes: vec![
+            "displayName",
+            "objectGUID",
+            "allowedChildClassesEffective",
+            "nTSecurityDescriptor",
+            "description",
+        ],
+        paged: false,
+    }
+}
+
+impl Rooms {
+    pub(super) fn at(&self, room: Room) -> &Place {
+        match room {
+            Room::Keys => &self.keys,
+            Room::Control => &self.control,
+        }
+    }
+
+    /// Reads them now.
+    ///
+    /// # Errors
+    /// Not there, or not seen.
+    pub(super) fn read(
+        shared: &Shared,
+        number: usize,
+        connection: &mut Connection,
+        greeting: &Greeting,
+        group: GroupId,
+    ) -> Result<Self, RepositoryError> {
+        let what = format!("group {group}");
+        let found = connection.search(&search(shared, group)).map_err(|error| {
+            match shared.error(number, &what, &error) {
+                RepositoryError::NotFound { .. } => shared.unseen(number, group),
+                error => error,
+            }
+        })?;
+        let one = |room: Room| {
+            let mark = mark(group, room);
+            let mut those = found.iter().filter(|found| found.text("displayName") == Some(&mark));
+            match (those.next(), those.next()) {
+                (Some(found), None) => Ok(found),
+                (None, _) => Err(shared.unseen(number, group)),
+                // Only who may make containers here could do that; what is meant is not for a client to guess.
+                (Some(_), Some(_)) => Err(RepositoryError::Unavailable {
+                    location: shared.place(number),
+                    why: format!("two objects say that they are room {room} of {what}"),
+                }),
+            }
+        };
+        let (keys, control) = (one(Room::Keys)?, one(Room::Control)?);
+        let place = |found: &Found| {
+            let guid = found.bytes("objectGUID").and_then(|bytes| bytes.try_into().ok());
+            let guid = guid.ok_or_else(|| shared.odd(number, &format!("{} has no objectGUID", found.dn)))?;
+            Ok::<_, RepositoryError>(Place { guid, dn: found.dn.clone() })
+        };
+        let may_add = |found: &Found| {
+            found
+                .values("allowedChildClassesEffective")
+                .any(|class| class.eq_ignore_ascii_case(CONTACT.as_bytes()))
+        };
+        let trustees = roles::from_values(&greeting.domain, control.values("description"));
+        // Owners and administrators see the rooms, too, and read no key.
+        let read = trustees.as_ref().is_some_and(|trustees| greeting.token.contains(&trustees.readers));
+        let rights = Rights { read, create: may_add(keys), own: may_add(control) };
+        let deviations = deviations(trustees.as_ref(), keys, control);
+        shared.has_seen(number, group);
+        Ok(Self { keys: place(keys)?, control: place(control)?, rights, trustees, deviations })
+    }
+
+    /// A search in a room.
+    pub(super) fn search(&self, room: Room) -> Search {
+        Search {
+            base: name::by_guid(&self.at(room).guid),
+            scope: Scope::Children,
+            filter: equal("objectClass", CONTACT),
+            attributes: vec!["name", "displayName", "objectGUID", "uSNChanged"],
+            paged: true,
+        }
+    }
+}
+
+/// How the rooms' descriptors differ from their templates. Without a list of who should have access, that is all that
+/// can be said.
+fn deviations(trustees: Option<&Trustees>, keys: &Found, control: &Found) -> Vec<(Room, Deviation)> {
+    let Some(trustees) = trustees else {
+        return Vec::new();
+    };
+    let mut all = Vec::new();
+    for (room, found) in [(Room::Keys, keys), (Room::Control, control)] {
+        let descriptor =
+            found.bytes("nTSecurityDescriptor").and_then(|bytes| SecurityDescriptor::parse(bytes).ok());
+        let Some(descriptor) = descriptor else {
+            all.push((room, Deviation::NoDacl));
+            continue;
+        };
+        let owner = descriptor.owner.unwrap_or(crate::security::Sid::SYSTEM);
+        let template = match room {
+            Room::Keys => trustees.keys(owner),
+            Room::Control => trustees.control(owner),
+        };
+        all.extend(compare(&descriptor, &template).into_iter().map(|deviation| (room, deviation)));
+    }
+    all
+}

@@ -1,0 +1,281 @@
+//! The repository: a container in a domain, reached through its domain controllers, each of which is a replica.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use dkm::repository::{Replica, Repository, RepositoryError};
+use dkm_core::policy::Policy;
+use dkm_core::{GroupId, ReplicaId, RepositoryId, Room, Timestamp};
+
+use crate::ldap::{Connection, Found, Identity, LdapError, NO_SUCH_OBJECT, Search};
+use crate::name;
+use crate::replica::AdReplica;
+use crate::security::{Domain, Sid};
+use crate::url::{AdUrl, Controller};
+
+/// How long a client waits for a domain controller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// For connecting and signing in.
+    pub connect: Duration,
+    /// For one request.
+    pub request: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(10), request: Duration::from_secs(20) }
+    }
+}
+
+/// A repository in Active Directory. Its replicas are domain controllers, in the order of the URL: the first is
+/// preferred for what is added.
+#[derive(Debug, Clone)]
+pub struct AdRepository(Arc<Shared>);
+
+/// What the connections of one repository have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) url: AdUrl,
+    pub(crate) controllers: Vec<Controller>,
+    identity: Identity,
+    limits: Limits,
+    remembered: Vec<Mutex<Remembered>>,
+}
+
+/// What is remembered of a domain controller: nothing that it holds, only what to ask and what to expect.
+#[derive(Debug, Default)]
+struct Remembered {
+    /// The object that describes the domain controller, asked together with all else next time.
+    settings: Option<String>,
+    /// Groups that this account has read there. If such a group is not seen any more, that is a decision.
+    seen: BTreeSet<GroupId>,
+    /// Rooms that have been listed: what is new in them is asked for by itself.
+    listed: BTreeSet<(GroupId, Room)>,
+}
+
+impl AdRepository {
+    /// The repository behind a URL. Nothing is connected to yet, but DNS is asked for the domain controllers if the URL
+    /// names none.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Unavailable`] if DNS names none.
+    pub fn open(url: AdUrl, identity: Option<Identity>, limits: Limits) -> Result<Self, RepositoryError> {
+        let controllers = if url.controllers.is_empty() {
+            crate::discovery::controllers(&url.domain)
+                .map_err(|why| RepositoryError::Unavailable { location: url.to_string(), why })?
+        } else {
+            url.controllers.clone()
+        };
+        let identity = identity
+            .unwrap_or_else(|| url.principal.clone().map_or(Identity::Environment, Identity::Principal));
+        let remembered = controllers.iter().map(|_| Mutex::default()).collect();
+        Ok(Self(Arc::new(Shared { url, controllers, identity, limits, remembered })))
+    }
+
+    /// The URL that it was opened with.
+    #[must_use]
+    pub fn location(&self) -> &AdUrl {
+        &self.0.url
+    }
+
+    /// A signed-in connection to a domain controller, for what is no replica's business.
+    pub(crate) fn raw(&self, number: usize) -> Result<Connection, RepositoryError> {
+        self.0.sign_in(number)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+}
+
+impl Repository for AdRepository {
+    fn url(&self) -> String {
+        self.0.url.to_string()
+    }
+
+    fn default_policy(&self) -> Policy {
+        Policy::for_active_directory()
+    }
+
+    fn replicas(&self) -> usize {
+        self.0.controllers.len()
+    }
+
+    fn connect(&self, replica: usize) -> Result<Box<dyn Replica>, RepositoryError> {
+        Ok(Box::new(self.0.connect(replica)?))
+    }
+}
+
+/// What a domain controller says of itself and of the account.
+#[derive(Debug)]
+pub(crate) struct Greeting {
+    pub(crate) repository: RepositoryId,
+    pub(crate) replica: ReplicaId,
+    pub(crate) account: Sid,
+    /// The account and every group it is in, as the domain controller decides with them.
+    pub(crate) token: BTreeSet<Sid>,
+    pub(crate) domain: Domain,
+    /// The time it told, and when that was here.
+    pub(crate) clock: (Timestamp, Instant),
+}
+
+/// What every connection asks of the root of the directory, RFC 4512 §5.1 and MS-ADTS §3.1.1.3.2.
+pub(crate) fn root() -> Search {
+    Search::base("", vec!["dsServiceName", "defaultNamingContext", "currentTime", "tokenGroups"])
+}
+
+impl Shared {
+    /// Where an error happened, for people.
+    pub(crate) fn place(&self, number: usize) -> String {
+        let host = self.controllers.get(number).map_or("?", |controller| controller.host.as_str());
+        format!("ad://{} (domain controller {host})", self.url.domain)
+    }
+
+    fn remembered(&self, number: usize) -> Option<std::sync::MutexGuard<'_, Remembered>> {
+        let remembered = self.remembered.get(number)?;
+        Some(remembered.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes that this account reads a group there.
+    pub(crate) fn has_seen(&self, number: usize, group: GroupId) {
+        if let Some(mut remembered) = self.remembered(number) {
+            remembered.seen.insert(group);
+        }
+    }
+
+    /// What it means that a group is not seen: to an account that has read it there, the domain controller denies it.
+    pub(crate) fn unseen(&self, number: usize, group: GroupId) -> RepositoryError {
+        let (location, what) = (self.place(number), format!("group {group}"));
+        if self.remembered(number).is_some_and(|remembered| remembered.seen.contains(&group)) {
+            RepositoryError::Denied { location, what }
+        } else {
+            RepositoryError::NotFound { location, what }
+        }
+    }
+
+    /// Whether a room was listed there before; from now on it was.
+    pub(crate) fn was_listed(&self, number: usize, group: GroupId, room: Room) -> bool {
+        self.remembered(number).is_some_and(|mut remembered| !remembered.listed.insert((group, room)))
+    }
+
+    /// An error of a domain controller, in a repository's words.
+    pub(crate) fn error(&self, number: usize, what: &str, error: &LdapError) -> RepositoryError {
+        let location = self.place(number);
+        match error.code() {
+            Some(NO_SUCH_OBJECT) => RepositoryError::NotFound { location, what: what.to_owned() },
+            Some(crate::ldap::INSUFFICIENT_ACCESS) => {
+                RepositoryError::Denied { location, what: what.to_owned() }
+            }
+            _ => RepositoryError::Unavailable { location, why: format!("{what}: {error}") },
+        }
+    }
+
+    fn sign_in(&self, number: usize) -> Result<Connection, RepositoryError> {
+        let controller = self.controllers.get(number).ok_or_else(|| RepositoryError::NotARepository {
+            location: self.url.to_string(),
+            why: format!("it has no replica {number}"),
+        })?;
+        let unavailable = |why: String| RepositoryError::Unavailable { location: self.place(number), why };
+        let addresses = controller.addresses().map_err(unavailable)?;
+        Connection::open(
+            &controller.host,
+            &addresses,
+            &self.identity,
+            self.limits.connect,
+            self.limits.request,
+        )
+        .map_err(|error| unavailable(error.to_string()))
+    }
+
+    fn connect(self: &Arc<Self>, number: usize) -> Result<AdReplica, RepositoryError> {
+        let mut connection = self.sign_in(number)?;
+        let greeting = self.greet(number, &mut connection)?;
+        Ok(AdReplica::new(self.clone(), number, connection, greeting))
+    }
+
+    /// Learns the ids of the repository and of the replica, in one round trip when the domain controller is known.
+    fn greet(&self, number: usize, connection: &mut Connection) -> Result<Greeting, RepositoryError> {
+        let guess = self.remembered(number).and_then(|remembered| remembered.settings.clone());
+        let settings = |dn: String| Search::base(dn, vec!["invocationId", "objectClass"]);
+        let mut searches = vec![
+            root(),
+            Search::base(self.url.container_dn(), vec!["objectGUID"]),
+            Search::base(self.url.domain_dn(), vec!["objectSid"]),
+        ];
+        searches.extend(guess.clone().map(settings));
+        let failed = |what: &str| {
+            let what = what.to_owned();
+            move |error: LdapError| self.error(number, &what, &error)
+        };
+        let mut answers =
+            connection.search_all(&searches).map_err(failed("the directory's root"))?.into_iter();
+        let mut next = || answers.next().unwrap_or_else(|| Ok(Vec::new()));
+        let root = next().map_err(failed("the directory's root"))?.into_iter().next();
+        let root = root.ok_or_else(|| self.odd(number, "it does not describe itself"))?;
+        let at = Instant::now();
+        let container = next();
+        let domain = next().map_err(failed("the domain"))?.into_iter().next();
+        let naming = root.text("defaultNamingContext").unwrap_or_default();
+        if !naming.eq_ignore_ascii_case(&self.url.domain_dn()) {
+            return Err(self.odd(number, &format!("it serves {naming:?}, not {:?}", self.url.domain_dn())));
+        }
+        let service = root.text("dsServiceName").unwrap_or_default().to_owned();
+        let described = match guess {
+            Some(guess) if guess == service => next(),
+            _ => connection.search(&settings(service.clone())),
+        };
+        let described = described
+            .map_err(failed("the domain controller's own settings"))?
+            .into_iter()
+            .next()
+            .ok_or_else(|| self.odd(number, "its settings object is not to be seen"))?;
+        if described.values("objectClass").any(|class| class.eq_ignore_ascii_case(b"nTDSDSARO")) {
+            let why = "it is a read-only domain controller, which never counts as a replica".to_owned();
+            return Err(RepositoryError::Unavailable { location: self.place(number), why });
+        }
+        let container = match container {
+            Ok(found) => found.into_iter().next(),
+            Err(error) if error.code() == Some(NO_SUCH_OBJECT) => None,
+            Err(error) => return Err(self.error(number, "the container", &error)),
+        };
+        let dn = self.url.container_dn();
+        let container = container.ok_or_else(|| RepositoryError::NotARepository {
+            location: self.place(number),
+            why: format!("{dn} is not there, or this account may not see it"),
+        })?;
+        let account = root
+            .bytes("tokenGroups")
+            .and_then(|sid| Sid::parse(sid).ok())
+            .ok_or_else(|| self.odd(number, "it does not say who this account is"))?;
+        let domain = domain
+            .and_then(|domain| domain.bytes("objectSid").and_then(|sid| Sid::parse(sid).ok()))
+            .ok_or_else(|| self.odd(number, "it does not tell the domain's SID"))?;
+        let now = root.text("currentTime").and_then(name::timestamp);
+        let greeting = Greeting {
+            domain: Domain::single(domain),
+            clock: (now.ok_or_else(|| self.odd(number, "it does not tell the time"))?, at),
+            repository: RepositoryId(self.guid(number, &container, "objectGUID")?),
+            replica: ReplicaId(self.guid(number, &described, "invocationId")?),
+            account,
+            token: root.values("tokenGroups").filter_map(|sid| Sid::parse(sid).ok()).collect(),
+        };
+        if let Some(mut remembered) = self.remembered(number) {
+            remembered.settings = Some(service);
+        }
+        Ok(greeting)
+    }
+
+    fn guid(&self, number: usize, found: &Found, name: &str) -> Result<[u8; 16], RepositoryError> {
+        found
+            .bytes(name)
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(|| self.odd(number, &format!("{} has no {name}", found.dn)))
+    }
+
+    /// A domain controller that is not as any is.
+    pub(crate) fn odd(&self, number: usize, why: &str) -> RepositoryError {
+        RepositoryError::Unavailable { location: self.place(number), why: why.to_owned() }
+    }
+}

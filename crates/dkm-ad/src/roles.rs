@@ -1,0 +1,93 @@
+//! Who stands in a group's descriptors, as it was written down when the group was made.
+//!
+//! The room `control` carries it as values of its `description`, such as `readers S-1-5-21-…`. Readers build the
+//! templates of records from it; the rooms' own descriptors must equal the templates built from it, too. Nobody but
+//! those who could rewrite the descriptors can change it.
+
+use crate::security::{Domain, Sid, Trustees};
+
+/// The first value: what kind of list this is.
+const HEAD: &str = "dkm-access 1";
+
+/// The values that say who has access.
+pub(crate) fn to_values(trustees: &Trustees) -> Vec<Vec<u8>> {
+    let mut lines = vec![HEAD.to_owned()];
+    let mut push = |role: &str, sids: &[Sid]| lines.extend(sids.iter().map(|sid| format!("{role} {sid}")));
+    push("readers", &[trustees.readers]);
+    push("recovery", &[trustees.recovery]);
+    push("creator", &trustees.creators);
+    push("owner", &trustees.owners);
+    push("administrator", &trustees.administrators);
+    lines.into_iter().map(String::into_bytes).collect()
+}
+
+/// Reads them back, in any order; none if something in them is not understood.
+pub(crate) fn from_values<'a>(domain: &Domain, values: impl Iterator<Item = &'a [u8]>) -> Option<Trustees> {
+    let (mut head, mut readers, mut recovery) = (false, Vec::new(), Vec::new());
+    let (mut creators, mut owners, mut administrators) = (Vec::new(), Vec::new(), Vec::new());
+    for value in values {
+        let line = std::str::from_utf8(value).ok()?;
+        if line == HEAD {
+            head = true;
+            continue;
+        }
+        let (role, sid) = line.split_once(' ')?;
+        let list = match role {
+            "readers" => &mut readers,
+            "recovery" => &mut recovery,
+            "creator" => &mut creators,
+            "owner" => &mut owners,
+            "administrator" => &mut administrators,
+            _ => return None,
+        };
+        list.push(sid.parse::<Sid>().ok()?);
+    }
+    for list in [&mut creators, &mut owners, &mut administrators] {
+        list.sort();
+        list.dedup();
+    }
+    let (&[readers], &[recovery], true) = (readers.as_slice(), recovery.as_slice(), head) else {
+        return None;
+    };
+    Some(Trustees {
+        domain: *domain,
+        readers,
+        recovery,
+        creators,
+        // Who owns a group erases what was destroyed in it.
+        erasers: owners.clone(),
+        owners,
+        administrators,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_access_reads_back_in_any_order() {
+        let sid = |rid: u32| format!("S-1-5-21-1-2-3-{rid}").parse::<Sid>().unwrap();
+        let domain = Domain::single("S-1-5-21-1-2-3".parse().unwrap());
+        let trustees = Trustees {
+            domain,
+            readers: sid(1100),
+            recovery: sid(1101),
+            creators: vec![sid(1102), sid(1103)],
+            owners: vec![sid(1104)],
+            erasers: vec![sid(1104)],
+            administrators: vec![sid(512)],
+        };
+        let mut values = to_values(&trustees);
+        values.reverse();
+        let read = |values: &[Vec<u8>]| from_values(&domain, values.iter().map(Vec::as_slice));
+        assert_eq!(read(&values), Some(trustees));
+        for broken in [&b"readers S-1-5-21-1-2-3-9"[..], b"writer S-1-5-21-1-2-3-9", b"owner x", b"\xFF"] {
+            let mut values = values.clone();
+            values.push(broken.to_vec());
+            assert_eq!(read(&values), None);
+        }
+        values.pop();
+        assert_eq!(read(&values), None, "without its first line");
+    }
+}

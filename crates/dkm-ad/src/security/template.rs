@@ -1,0 +1,311 @@
+//! The descriptors that DKM gives its objects.
+//!
+//! Every object gets its own explicit, protected descriptor when it is created: what a child gets by default lets
+//! *Authenticated Users* read it (MS-ADTS §6.1.3, the class's default security descriptor). OWNER RIGHTS stands in
+//! each, or else the owner could rewrite the DACL (MS-DTYP §2.5.3.2); Samba 4.17 doesn't honour it.
+//!
+//! The masks are frozen: a reader compares a key's descriptor with them ([`compare`](super::compare())) before it
+//! protects with the key.
+
+use super::{
+    AccessMask, Ace, AceFlags, AceKind, Acl, AclSlot, Control, Domain, Entry, SecurityDescriptor, Sid, guid,
+    sid,
+};
+
+/// `RPRC`: read a record and its descriptor.
+pub const READ_RECORD: AccessMask = AccessMask::READ_PROPERTY.with(AccessMask::READ_CONTROL);
+/// `LCRPLORC`: see a container, its attributes, its descriptor and what is in it; what `GR` maps to (MS-ADTS
+/// §5.1.3.2).
+pub const READ_ROOM: AccessMask = AccessMask::READ;
+/// `SDDT`: what a delete-protected object refuses everyone.
+pub const ANY_DELETION: AccessMask = AccessMask::DELETE.with(AccessMask::DELETE_TREE);
+
+/// Who stands in the descriptors of one group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trustees {
+    /// The domain of the repository.
+    pub domain: Domain,
+    /// The group's dedicated readers group.
+    pub readers: Sid,
+    /// Who adds keys.
+    pub creators: Vec<Sid>,
+    /// Who adds control records and manages the readers group.
+    pub owners: Vec<Sid>,
+    /// The empty group that could rewrite a DACL if all else fails.
+    pub recovery: Sid,
+    /// Who may delete keys' objects, for `destroy`, without reading them. Empty: nobody but the system.
+    pub erasers: Vec<Sid>,
+    /// Who makes and audits groups, usually Domain Admins: sees every room and container, reads no key.
+    pub administrators: Vec<Sid>,
+}
+
+/// Whose the object has to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnerRule {
+    /// One of these. Empty: nobody's, thus always a deviation.
+    OneOf(Vec<Sid>),
+    /// Anybody's: the caller judges the owner itself, as a reader judges a key's creator.
+    Any,
+}
+
+/// The descriptor that an object should have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    /// What the object is created with.
+    pub descriptor: SecurityDescriptor,
+    /// Whose it may be when it is read.
+    pub owner: OwnerRule,
+}
+
+impl Template {
+    fn new(owner: Sid, domain: &Domain, entries: Vec<Entry>) -> Self {
+        Self {
+            descriptor: SecurityDescriptor {
+                control: Control::DACL_PROTECTED | Control::DACL_AUTO_INHERITED,
+                owner: Some(owner),
+                // Domain Admins, who may be set as the group by anyone (MS-ADTS §6.1.3); nothing asks for it.
+                group: domain.account(sid::rid::DOMAIN_ADMINS),
+                dacl: AclSlot::Present(Acl::new(entries)),
+                ..SecurityDescriptor::default()
+            },
+            owner: OwnerRule::OneOf(vec![owner]),
+        }
+    }
+
+    /// The template with [`audit_reads`] as its SACL. To write it takes the right to manage auditing
+    /// (`SeSecurityPrivilege`, MS-ADTS §5.1.3.3.2), which Administrators have and creators don't.
+    #[must_use]
+    pub fn audited(mut self) -> Self {
+        self.descriptor.sacl = audit_reads();
+        self
+    }
+
+    /// The template for an object of whoever made it.
+    #[must_use]
+    pub fn of_any_owner(mut self) -> Self {
+        self.owner = OwnerRule::Any;
+        self
+    }
+}
+
+/// Logs each successful read of attributes by anyone, on the object and all below it: `S:(AU;CISA;RP;;;WD)`. Windows
+/// writes event 4662 for it.
+#[must_use]
+pub fn audit_reads() -> AclSlot {
+    AclSlot::Present(Acl::new([Entry::new(AceKind::Audit, AccessMask::READ_PROPERTY, Sid::EVERYONE)
+        .flagged(AceFlags::CONTAINER_INHERIT | AceFlags::SUCCESSFUL)]))
+}
+
+/// The entries that every object of DKM has.
+fn base() -> Vec<Entry> {
+    vec![
+        Entry::allow(AccessMask::GENERIC_ALL, Sid::SYSTEM),
+        Entry::allow(AccessMask::READ_CONTROL, Sid::OWNER_RIGHTS),
+    ]
+}
+
+/// The repository's container. `administrators` create groups in it and open it to those who may list them; the
+/// `listers` (the groups' readers and owners) see which groups there are.
+#[must_use]
+pub fn container(domain: &Domain, owner: Sid, administrators: &[Sid], listers: &[Sid]) -> Template {
+    let mut entries = base();
+    for who in administrators {
+        entries.push(Entry::allow(READ_ROOM | AccessMask::WRITE_DAC, *who));
+        entries.push(Entry::allow(AccessMask::CREATE_CHILD, *who).on(guid::CLASS_CONTAINER));
+        entries.push(Entry::allow(AccessMask::CREATE_CHILD, *who).on(guid::CLASS_GROUP));
+    }
+    entries.extend(listers.iter().map(|who| Entry::allow(READ_ROOM, *who)));
+    Template::new(owner, domain, entries)
+}
+
+impl Trustees {
+    /// A room that readers, owners and administrators see, and where the recovery group may write the DACL.
+    fn room(&self) -> Vec<Entry> {
+        let mut entries = base();
+        entries.push(Entry::allow(READ_ROOM, self.readers));
+        let others = self.owners.iter().chain(&self.administrators);
+        entries.extend(others.map(|who| Entry::allow(READ_ROOM, *who)));
+        entries.push(self.recover());
+        entries
+    }
+
+    /// `WD`, and `RC` so that it can see what it writes over.
+    fn recover(&self) -> Entry {
+        Entry::allow(AccessMask::READ_CONTROL | AccessMask::WRITE_DAC, self.recovery)
+    }
+
+    /// The group's container, which holds the rooms; `administrators` make them.
+    #[must_use]
+    pub fn group(&self, owner: Sid) -> Template {
+        let mut entries = self.room();
+        for who in &self.administrators {
+            entries.push(Entry::allow(AccessMask::CREATE_CHILD, *who).on(guid::CLASS_CONTAINER));
+        }
+        Template::new(owner, &self.domain, entries)
+    }
+
+    /// The room `keys`: readers read, creators add.
+    #[must_use]
+    pub fn keys(&self, owner: Sid) -> Template {
+        let mut template = self.record_room(owner, &self.creators);
+        if let AclSlot::Present(dacl) = &mut template.descriptor.dacl {
+            // On the room, not on each record: whoever made a record can't keep it from being erased.
+            let erase =
+                |who: &Sid| Ace::Entry(Entry::allow(AccessMask::DELETE_CHILD, *who).on(guid::CLASS_CONTACT));
+            dacl.entries.extend(self.erasers.iter().map(erase));
+        }
+        template
+    }
+
+    /// The room `control`: readers read, owners add.
+    #[must_use]
+    pub fn control(&self, owner: Sid) -> Template {
+        self.record_room(owner, &self.owners)
+    }
+
+    fn record_room(&self, owner: Sid, adders: &[Sid]) -> Template {
+        let mut entries = self.room();
+        let create = |who: &Sid| Entry::allow(AccessMask::CREATE_CHILD, *who).on(guid::CLASS_CONTACT);
+        entries.extend(adders.iter().map(create));
+        Template::new(owner, &self.domain, entries)
+    }
+
+    /// A key's object, made by `creator`. Owners and administrators don't stand in it: they read no key. Nor does any
+    /// entry let the creator write or delete what it made.
+    #[must_use]
+    pub fn key_record(&self, creator: Sid) -> Template {
+        let mut entries = self.record();
+        entries.push(self.recover());
+        Template::new(creator, &self.domain, entries)
+    }
+
+    /// A control record's object, made by `creator`, which owners and administrators read too.
+    #[must_use]
+    pub fn control_record(&self, creator: Sid) -> Template {
+        let mut entries = self.record();
+        let others = self.owners.iter().chain(&self.administrators);
+        entries.extend(others.map(|who| Entry::allow(READ_RECORD, *who)));
+        entries.push(self.recover());
+        Template::new(creator, &self.domain, entries)
+    }
+
+    fn record(&self) -> Vec<Entry> {
+        let mut entries = base();
+        entries.insert(1, Entry::allow(READ_RECORD, self.readers));
+        entries
+    }
+
+    /// The readers group's own object: nobody deletes it, only owners and administrators write its members. Refusals
+    /// stand first, the canonical order (MS-DTYP §2.4.5).
+    #[must_use]
+    pub fn readers_group(&self, owner: Sid) -> Template {
+        let mut entries = vec![Entry::deny(ANY_DELETION, Sid::EVERYONE)];
+        entries.extend(self.room());
+        let write = |who: &Sid| Entry::allow(AccessMask::WRITE_PROPERTY, *who).on(guid::ATTRIBUTE_MEMBER);
+        entries.extend(self.owners.iter().chain(&self.administrators).map(write));
+        Template::new(owner, &self.domain, entries)
+    }
+
+    /// The recovery group's own object: as the readers group's, but only administrators write its members.
+    #[must_use]
+    pub fn recovery_group(&self, owner: Sid) -> Template {
+        let mut entries = vec![Entry::deny(ANY_DELETION, Sid::EVERYONE)];
+        entries.extend(base());
+        let readers = [self.readers].into_iter().chain(self.owners.iter().copied());
+        entries.extend(readers.map(|who| Entry::allow(READ_ROOM, who)));
+        for who in &self.administrators {
+            entries.push(Entry::allow(READ_ROOM, *who));
+            entries.push(Entry::allow(AccessMask::WRITE_PROPERTY, *who).on(guid::ATTRIBUTE_MEMBER));
+        }
+        Template::new(owner, &self.domain, entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sid(text: &str) -> Sid {
+        text.parse().unwrap()
+    }
+
+    fn trustees() -> Trustees {
+        Trustees {
+            domain: Domain::single(sid("S-1-5-21-1-2-3")),
+            readers: sid("S-1-5-21-1-2-3-1100"),
+            creators: vec![sid("S-1-5-21-1-2-3-1200")],
+            owners: vec![sid("S-1-5-21-1-2-3-1300")],
+            recovery: sid("S-1-5-21-1-2-3-1400"),
+            erasers: Vec::new(),
+            administrators: vec![sid("S-1-5-21-1-2-3-512")],
+        }
+    }
+
+    fn text(template: &Template) -> String {
+        let domain = trustees().domain;
+        template.descriptor.to_sddl(Some(&domain)).unwrap().replace("S-1-5-21-1-2-3-", "#")
+    }
+
+    #[test]
+    fn records_are_read_by_readers_and_written_by_nobody() {
+        let mut trustees = trustees();
+        let creator = trustees.creators[0];
+        assert_eq!(
+            text(&trustees.key_record(creator)),
+            "O:#1200G:DAD:PAI(A;;GA;;;SY)(A;;RPRC;;;#1100)(A;;RC;;;OW)(A;;RCWD;;;#1400)"
+        );
+        assert_eq!(
+            text(&trustees.control_record(trustees.owners[0])),
+            "O:#1300G:DAD:PAI(A;;GA;;;SY)(A;;RPRC;;;#1100)(A;;RC;;;OW)(A;;RPRC;;;#1300)(A;;RPRC;;;DA)(A;;RCWD;;;#1400)"
+        );
+        trustees.erasers = trustees.owners.clone();
+        let room = text(&trustees.keys(creator));
+        assert!(room.ends_with("(OA;;DC;5cb41ed0-0e4c-11d0-a286-00aa003049e2;;#1300)"), "{room}");
+    }
+
+    #[test]
+    fn rooms_are_read_and_added_to() {
+        let owner = sid("S-1-5-21-1-2-3-512");
+        let room = "O:DAG:DAD:PAI(A;;GA;;;SY)(A;;RC;;;OW)(A;;LCRPLORC;;;#1100)(A;;LCRPLORC;;;#1300)\
+                    (A;;LCRPLORC;;;DA)(A;;RCWD;;;#1400)";
+        let contact = "5cb41ed0-0e4c-11d0-a286-00aa003049e2";
+        let trustees = trustees();
+        assert_eq!(text(&trustees.keys(owner)), format!("{room}(OA;;CC;{contact};;#1200)"));
+        assert_eq!(text(&trustees.control(owner)), format!("{room}(OA;;CC;{contact};;#1300)"));
+        let group = format!("{room}(OA;;CC;bf967a8b-0de6-11d0-a285-00aa003049e2;;DA)");
+        assert_eq!(text(&trustees.group(owner)), group);
+        assert_eq!(text(&trustees.group(owner).audited()), format!("{group}S:(AU;CISA;RP;;;WD)"));
+    }
+
+    #[test]
+    fn the_container_shows_its_groups_to_listers() {
+        let admins = sid("S-1-5-21-1-2-3-512");
+        let trustees = trustees();
+        assert_eq!(
+            text(&container(&trustees.domain, admins, &[admins], &[trustees.readers])),
+            "O:DAG:DAD:PAI(A;;GA;;;SY)(A;;RC;;;OW)(A;;LCRPLORCWD;;;DA)\
+             (OA;;CC;bf967a8b-0de6-11d0-a285-00aa003049e2;;DA)(OA;;CC;bf967a9c-0de6-11d0-a285-00aa003049e2;;DA)\
+             (A;;LCRPLORC;;;#1100)"
+        );
+    }
+
+    #[test]
+    fn nobody_deletes_the_readers_group() {
+        let owner = sid("S-1-5-21-1-2-3-512");
+        let member = "bf9679c0-0de6-11d0-a285-00aa003049e2";
+        assert_eq!(
+            text(&trustees().readers_group(owner)),
+            format!(
+                "O:DAG:DAD:PAI(D;;DTSD;;;WD)(A;;GA;;;SY)(A;;RC;;;OW)(A;;LCRPLORC;;;#1100)(A;;LCRPLORC;;;#1300)\
+                 (A;;LCRPLORC;;;DA)(A;;RCWD;;;#1400)(OA;;WP;{member};;#1300)(OA;;WP;{member};;DA)"
+            )
+        );
+        assert_eq!(
+            text(&trustees().recovery_group(owner)),
+            format!(
+                "O:DAG:DAD:PAI(D;;DTSD;;;WD)(A;;GA;;;SY)(A;;RC;;;OW)(A;;LCRPLORC;;;#1100)(A;;LCRPLORC;;;#1300)\
+                 (A;;LCRPLORC;;;DA)(OA;;WP;{member};;DA)"
+            )
+        );
+    }
+}

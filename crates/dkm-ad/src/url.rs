@@ -1,0 +1,248 @@
+//! `ad://` URLs: which domain, which container, which domain controllers.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// LDAP's port; everything on it is sealed by Kerberos.
+const PORT: u16 = 389;
+/// Most domain controllers of a list.
+const CONTROLLERS_MAX: usize = 64;
+
+/// The URL of a repository in Active Directory.
+///
+/// `ad://example.com` means the container `CN=DKM,CN=Program Data` of the domain. `ad://example.com/OU=Keys,OU=Ops`
+/// names another container, relative to the domain. Behind `?`, joined by `&`:
+///
+/// * `dc=dc1.example.com,dc2.example.com` — the domain controllers, the preferred one first. Each is
+///   `name[@address[:port]]`; the name is the one that Kerberos knows. Without it, DNS tells.
+/// * `principal=svc-mail@EXAMPLE.COM` — whose credentials, if the environment has those of several.
+/// * `root-keys=/folder` — where the root keys lie, for groups whose policy wraps keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdUrl {
+    /// The domain's DNS name, in lower case.
+    pub domain: String,
+    /// The container, relative to the domain's naming context.
+    pub container: String,
+    /// The domain controllers; empty: DNS tells.
+    pub controllers: Vec<Controller>,
+    /// The Kerberos principal; none: the environment's default.
+    pub principal: Option<String>,
+    /// The folder of root keys.
+    pub root_keys: Option<PathBuf>,
+}
+
+/// A domain controller, as it is named in a URL.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Controller {
+    /// Its DNS name: the one in its Kerberos service principal name.
+    pub host: String,
+    /// Where to connect, if not where its name leads.
+    pub address: Option<IpAddr>,
+    /// The LDAP port.
+    pub port: u16,
+}
+
+/// Why a text is not the URL of a repository in Active Directory.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{text:?} is not the URL of a repository in Active Directory: {why}; expected ad://domain[/container][?dc=name,…]"
+)]
+pub struct ParseAdUrlError {
+    text: String,
+    why: String,
+}
+
+/// The container of a repository whose URL names none.
+pub const DEFAULT_CONTAINER: &str = "CN=DKM,CN=Program Data";
+
+impl AdUrl {
+    /// The domain's naming context, as a distinguished name: `DC=example,DC=com`.
+    #[must_use]
+    pub fn domain_dn(&self) -> String {
+        self.domain.split('.').map(|label| format!("DC={label}")).collect::<Vec<_>>().join(",")
+    }
+
+    /// The container's distinguished name.
+    #[must_use]
+    pub fn container_dn(&self) -> String {
+        format!("{},{}", self.container, self.domain_dn())
+    }
+}
+
+impl Controller {
+    /// Where it can be connected to.
+    ///
+    /// # Errors
+    /// Its name can't be looked up; says why.
+    pub fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
+        if let Some(address) = self.address {
+            return Ok(vec![SocketAddr::new(address, self.port)]);
+        }
+        (self.host.as_str(), self.port)
+            .to_socket_addrs()
+            .map(Iterator::collect)
+            .map_err(|error| format!("{} can't be looked up: {error}", self.host))
+    }
+}
+
+impl FromStr for Controller {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (host, address) =
+            text.split_once('@').map_or((text, None), |(host, address)| (host, Some(address)));
+        let host = host_name(host)?;
+        let (address, port) = match address {
+            None => (None, PORT),
+            Some(address) => address
+                .parse::<SocketAddr>()
+                .map(|address| (Some(address.ip()), address.port()))
+                .or_else(|_| address.parse::<IpAddr>().map(|address| (Some(address), PORT)))
+                .map_err(|_| format!("{address:?} is no IP address"))?,
+        };
+        Ok(Self { host, address, port })
+    }
+}
+
+impl fmt::Display for Controller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.host)?;
+        match self.address {
+            None => Ok(()),
+            Some(address) if self.port == PORT => write!(f, "@{address}"),
+            Some(address) => write!(f, "@{}", SocketAddr::new(address, self.port)),
+        }
+    }
+}
+
+/// A DNS name in lower case.
+fn host_name(text: &str) -> Result<String, String> {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    if text.len() <= 253 && text.split('.').all(label) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err(format!("{text:?} is no DNS name"))
+    }
+}
+
+/// Whether this may be a container's name: it begins with `attribute=value`, on one line. The directory judges the rest.
+fn is_container(text: &str) -> bool {
+    let first = text.split(',').next().unwrap_or_default();
+    let named = first.split_once('=').is_some_and(|(attribute, value)| {
+        !attribute.is_empty()
+            && attribute.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && !value.is_empty()
+    });
+    named && !text.ends_with('\\') && text.chars().all(|c| !c.is_control())
+}
+
+impl FromStr for AdUrl {
+    type Err = ParseAdUrlError;
+
+    fn from_str(text: &str) -> Result<Self, ParseAdUrlError> {
+        let odd = |why: String| ParseAdUrlError { text: text.to_owned(), why };
+        let rest =
+            text.strip_prefix("ad://").ok_or_else(|| odd("it does not begin with ad://".to_owned()))?;
+        let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+        let (domain, container) =
+            path.split_once('/').map_or((path, ""), |(domain, container)| (domain, container));
+        let domain = host_name(domain).map_err(|_| odd(format!("{domain:?} is no domain")))?;
+        let container = if container.is_empty() { DEFAULT_CONTAINER } else { container };
+        if !is_container(container) {
+            return Err(odd(format!("{container:?} is no container, such as {DEFAULT_CONTAINER}")));
+        }
+        let mut url = Self {
+            domain,
+            container: container.to_owned(),
+            controllers: Vec::new(),
+            principal: None,
+            root_keys: None,
+        };
+        for pair in query.into_iter().flat_map(|query| query.split('&')) {
+            match pair.split_once('=') {
+                Some(("dc", list)) if url.controllers.is_empty() => {
+                    url.controllers =
+                        list.split(',').map(str::parse).collect::<Result<_, _>>().map_err(&odd)?;
+                    if url.controllers.len() > CONTROLLERS_MAX {
+                        return Err(odd(format!("more than {CONTROLLERS_MAX} domain controllers")));
+                    }
+                }
+                Some(("principal", name)) if !name.is_empty() && url.principal.is_none() => {
+                    url.principal = Some(name.to_owned());
+                }
+                Some(("root-keys", folder)) if !folder.is_empty() && url.root_keys.is_none() => {
+                    url.root_keys = Some(PathBuf::from(folder));
+                }
+                _ => return Err(odd(format!("{pair:?} is not understood"))),
+            }
+        }
+        let mut names: Vec<_> = url.controllers.iter().map(|controller| &controller.host).collect();
+        names.sort();
+        names.dedup();
+        if names.len() != url.controllers.len() {
+            return Err(odd("a domain controller is named twice".to_owned()));
+        }
+        Ok(url)
+    }
+}
+
+impl fmt::Display for AdUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ad://{}", self.domain)?;
+        if self.container != DEFAULT_CONTAINER {
+            write!(f, "/{}", self.container)?;
+        }
+        let mut pairs = Vec::new();
+        if !self.controllers.is_empty() {
+            let list: Vec<_> = self.controllers.iter().map(ToString::to_string).collect();
+            pairs.push(format!("dc={}", list.join(",")));
+        }
+        pairs.extend(self.principal.iter().map(|name| format!("principal={name}")));
+        pairs.extend(self.root_keys.iter().map(|folder| format!("root-keys={}", folder.display())));
+        if pairs.is_empty() { Ok(()) } else { write!(f, "?{}", pairs.join("&")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_read_back() {
+        for text in [
+            "ad://example.com",
+            "ad://example.com/OU=Keys,OU=Ops",
+            "ad://example.com?dc=dc1.example.com,dc2.example.com@10.0.0.2",
+            "ad://example.com?dc=dc1.example.com@[::1]:3389&principal=svc@EXAMPLE.COM&root-keys=/k",
+        ] {
+            assert_eq!(text.parse::<AdUrl>().unwrap().to_string(), text);
+        }
+        let url: AdUrl = "ad://Example.COM/CN=DKM,CN=Program Data".parse().unwrap();
+        assert_eq!(url.to_string(), "ad://example.com");
+        assert_eq!(url.container_dn(), "CN=DKM,CN=Program Data,DC=example,DC=com");
+    }
+
+    #[test]
+    fn others_say_what_is_wrong() {
+        for (text, why) in [
+            ("ldap://example.com", "ad://"),
+            ("ad://", "domain"),
+            ("ad://exa mple", "domain"),
+            ("ad://example.com/Keys", "container"),
+            ("ad://example.com/CN=Keys\\", "container"),
+            ("ad://example.com?dc=", "DNS name"),
+            ("ad://example.com?dc=dc1@x", "IP address"),
+            ("ad://example.com?dc=dc1,dc1", "twice"),
+            ("ad://example.com?password=x", "understood"),
+            ("ad://example.com?root-keys=", "understood"),
+        ] {
+            let error = text.parse::<AdUrl>().unwrap_err().to_string();
+            assert!(error.contains(why) && error.contains("expected ad://"), "{text}: {error}");
+        }
+    }
+}

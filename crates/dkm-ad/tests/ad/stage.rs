@@ -1,0 +1,146 @@
+//! One domain for all tests, with a repository in it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use anyhow::{Context as _, Result, anyhow};
+use dkm::blocking::{Client, Group, NewGroup, Options};
+use dkm::core::policy::Policy;
+use dkm::repository::{GroupAccess, READERS_GROUP, Repository as _};
+use dkm::root_key::FileRootKeys;
+use dkm_ad::{AdRepository, AdUrl, Identity, Limits};
+use dkm_testbed::{Account, Domain};
+
+/// A domain and what the tests share in it.
+pub(crate) struct Stage {
+    domain: Mutex<Option<Domain>>,
+    url: AdUrl,
+    /// May make groups.
+    pub(crate) maker: Account,
+    /// The domain's administrator.
+    pub(crate) administrator: (String, String),
+    next: AtomicU32,
+}
+
+static STAGE: OnceLock<Result<Stage, String>> = OnceLock::new();
+
+impl Stage {
+    /// The one stage, set up by whoever comes first.
+    pub(crate) fn get() -> Result<&'static Self> {
+        let stage = STAGE.get_or_init(|| Self::set_up().map_err(|error| format!("{error:#}")));
+        stage.as_ref().map_err(|error| anyhow!("the domain could not be set up: {error}"))
+    }
+
+    /// Ends the domain: what is in a static is never dropped.
+    pub(crate) fn end() {
+        if let Some(Ok(stage)) = STAGE.get() {
+            drop(stage.domain.lock().unwrap().take());
+        }
+    }
+
+    fn set_up() -> Result<Self> {
+        let domain = Domain::start(&dkm_testbed::Options::default())?;
+        let configuration = std::env::var_os(super::CONFIGURATION).context("no place for krb5.conf")?;
+        std::fs::copy(domain.krb5_conf(), configuration)?;
+        let maker = domain.add_user("svc-maker")?;
+        let address = domain.addresses()[0];
+        let url: AdUrl = format!("ad://{}?dc={}@{address}", domain.name(), domain.fqdn()).parse()?;
+        let admin = domain.admin();
+        let administrator = (admin.principal.clone(), admin.password.clone());
+        let stage =
+            Self { domain: Mutex::new(Some(domain)), url, maker, administrator, next: AtomicU32::new(0) };
+        let repository = stage.open_as(&stage.administrator.0, &stage.administrator.1)?;
+        dkm_ad::init::plan(&repository, &["svc-maker".to_owned()])?.carry_out()?;
+        Ok(stage)
+    }
+
+    /// Does something with the domain itself.
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&Domain) -> Result<T>) -> Result<T> {
+        let domain = self.domain.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        work(domain.as_ref().context("the domain has ended")?)
+    }
+
+    pub(crate) fn url(&self) -> &AdUrl {
+        &self.url
+    }
+
+    fn open_as(&self, principal: &str, password: &str) -> Result<AdRepository> {
+        let identity =
+            Identity::Password { principal: principal.to_owned(), password: password.to_owned().into() };
+        Ok(AdRepository::open(self.url.clone(), Some(identity), Limits::default())?)
+    }
+
+    /// The repository through an account, with a ticket that is fetched anew for each connection.
+    pub(crate) fn open(&self, account: &Account) -> Result<AdRepository> {
+        self.open_as(&account.principal, &account.password)
+    }
+
+    pub(crate) fn open_as_administrator(&self) -> Result<AdRepository> {
+        self.open_as(&self.administrator.0, &self.administrator.1)
+    }
+
+    /// A new account with a name of its own.
+    pub(crate) fn account(&self, kind: &str) -> Result<Account> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.with(|domain| domain.add_user(&format!("{kind}-{number}")))
+    }
+
+    /// A new security group with these members, made before any of them has fetched a ticket.
+    pub(crate) fn readers(&self, members: &[&Account]) -> Result<dkm_testbed::Group> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.with(|domain| {
+            let group = domain.add_group(&format!("readers-{number}"))?;
+            members.iter().try_for_each(|member| domain.add_member(&group, &member.dn))?;
+            Ok(group)
+        })
+    }
+
+    /// A client without a background thread, so that tests say when it reads.
+    pub(crate) fn client(&self, account: &Account) -> Result<Client> {
+        Self::client_of(self.open(account)?)
+    }
+
+    /// The same for the domain's administrator.
+    pub(crate) fn client_of_administrator(&self) -> Result<Client> {
+        Self::client_of(self.open_as_administrator()?)
+    }
+
+    fn client_of(repository: AdRepository) -> Result<Client> {
+        let roots = Arc::new(FileRootKeys::new("/nonexistent".into()));
+        let options = Options { background: false, ..Options::default() };
+        Ok(Client::new(Arc::new(repository), roots, options)?)
+    }
+
+    /// A policy that lets the tests go on: keys are used a moment after they were made.
+    pub(crate) fn policy() -> Policy {
+        Policy {
+            replication_bound_ms: 1_000,
+            activation_delay_ms: 20 * 60_000,
+            refresh_interval_ms: 100,
+            refresh_jitter_permille: 0,
+            ..Policy::for_active_directory()
+        }
+    }
+
+    /// A group made by an account that is in `readers`.
+    pub(crate) fn group(&self, founder: &Account, readers: &dkm_testbed::Group) -> Result<Group> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let new = NewGroup {
+            name: format!("group-{number}"),
+            description: None,
+            policy: Self::policy(),
+            access: GroupAccess {
+                readers: vec![format!("{READERS_GROUP}{}", readers.sam)],
+                creators: vec![founder.sam.clone()],
+                owners: vec![founder.sam.clone()],
+            },
+        };
+        Ok(self.client(founder)?.create_group(new)?)
+    }
+
+    /// Whether an account sees a group at all.
+    pub(crate) fn sees(&self, account: &Account, group: dkm::core::GroupId) -> Result<bool> {
+        let mut connection = self.open(account)?.connect(0)?;
+        Ok(connection.groups()?.contains(&group) || connection.rights(group).is_ok())
+    }
+}
