@@ -10,9 +10,7 @@ use dkm_ad::audit::{
 };
 use dkm_testbed::{Account, Group as Readers};
 
-use super::stage::Stage;
-
-type Test = (&'static str, fn(&Stage) -> Result<()>);
+use super::stage::{Stage, Test};
 
 pub(crate) const TESTS: &[Test] = &[
     ("audit_of_services_alone_finds_no_path", of_services_alone_finds_no_path),

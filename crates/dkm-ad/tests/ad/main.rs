@@ -1,5 +1,8 @@
 //! The repository against a real domain: Samba, with accounts, groups and tickets of its own.
 
+// A test may stop at the first fault, and tells on its standard streams.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+
 mod audit;
 mod conformance;
 mod stage;
@@ -9,7 +12,7 @@ use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use stage::Stage;
+use stage::{Stage, Test};
 
 /// Where Kerberos finds its configuration.
 const CONFIGURATION: &str = "KRB5_CONFIG";
@@ -43,8 +46,7 @@ fn run() -> anyhow::Result<ExitCode> {
         eprintln!("\nSKIPPED: every test against a real domain. {missing}\n");
         return Ok(ExitCode::SUCCESS);
     }
-    let tests: Vec<(&str, fn(&Stage) -> anyhow::Result<()>)> =
-        [audit::TESTS, conformance::TESTS, story::TESTS].concat();
+    let tests: Vec<Test> = [audit::TESTS, conformance::TESTS, story::TESTS].concat();
     let trials = tests
         .into_iter()
         .map(|(name, test)| {
