@@ -72,7 +72,14 @@ impl Stage {
         say("An administrator makes the repository and a group. He is in neither: he will read no key.");
         self.does(&admin, &["ad", "init"], 0)?;
         let create = [
-            "group", "create", "mail", "--members", "dkm-services", "--creators", "svc-mail", "--owners",
+            "group",
+            "create",
+            "mail",
+            "--members",
+            "dkm-services",
+            "--creators",
+            "svc-mail",
+            "--owners",
             "Domain Admins",
         ];
         self.does(&admin, &create, 0)?;
@@ -88,7 +95,9 @@ impl Stage {
         say("The administrator sees the group and no key of it.");
         self.does(&admin, &["unprotect", "-g", "mail", "-c", "account=alice", blob], 3)?;
 
-        say("The key is rolled; the new one takes over in a day, when every client has read it. Old blobs open.");
+        say(
+            "The key is rolled; the new one takes over in a day, when every client has read it. Old blobs open.",
+        );
         self.does(&mail, &["key", "roll", "-g", "mail", "--reason", "rehearsal"], 0)?;
         self.does(&mail, &["key", "list", "-g", "mail"], 0)?;
         self.does(&mail, &["unprotect", "-g", "mail", "-c", "account=alice", blob], 0)?;

@@ -17,7 +17,18 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     shell::run(
         shell::cargo()
-            .args(["run", "--quiet", "--locked", "--no-default-features", "--package", "dkm-cli", "--bin", "dkm", "--", "quickstart"])
+            .args([
+                "run",
+                "--quiet",
+                "--locked",
+                "--no-default-features",
+                "--package",
+                "dkm-cli",
+                "--bin",
+                "dkm",
+                "--",
+                "quickstart",
+            ])
             .args(&arguments.arguments),
     )
 }

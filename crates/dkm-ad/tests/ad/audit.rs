@@ -27,6 +27,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("audit_finds_any_member_of_the_recovery_group", finds_any_member_of_the_recovery_group),
     ("audit_finds_the_ways_around_access_control", finds_the_ways_around_access_control),
     ("audit_follows_the_readers_group", follows_the_readers_group),
+    ("audit_finds_a_swapped_access_list", finds_a_swapped_access_list),
     ("audit_tells_what_changes", tells_what_changes),
 ];
 
@@ -460,6 +461,33 @@ fn follows_the_readers_group(stage: &Stage) -> Result<()> {
     fails(&report, PathKind::E, &keeper, "container above")?;
     ensure!(paths(&report, PathKind::A, &impostor.sid).is_empty(), "{report}");
     ensure!(!paths(&report, PathKind::A, &scene.service.sid).is_empty(), "{report}");
+    Ok(())
+}
+
+fn finds_a_swapped_access_list(stage: &Stage) -> Result<()> {
+    let scene = Scene::set(stage)?;
+    let (impostor, namesake) = (stage.account("impostor")?, stage.account("namesake")?);
+    let other = stage.readers(&[&impostor])?;
+    stage.with(|domain| {
+        domain.modify_ldif(&format!(
+            "dn: {control}\nchangetype: modify\ndelete: description\ndescription: readers {}\n-\n\
+             add: description\ndescription: readers {}\n",
+            scene.readers.sid,
+            other.sid,
+            control = scene.room("control")
+        ))?;
+        // Anybody may be called like a room: only what is in the container is one.
+        domain.modify_ldif(&format!(
+            "dn: {}\nchangetype: modify\nreplace: displayName\ndisplayName: {}/keys\n",
+            namesake.dn,
+            scene.group.id()
+        ))
+    })?;
+    let report = scene.audit()?;
+    fails(&report, PathKind::A, &impostor, "is a member")?;
+    // Whom the keys themselves admit is not in that group.
+    let admitted = paths(&report, PathKind::B, &scene.service.sid);
+    ensure!(admitted.iter().any(|finding| finding.through == [scene.readers.sam.as_str()]), "{report}");
     Ok(())
 }
 
