@@ -12,9 +12,7 @@ use dkm_testbed::{Account, Group as Readers};
 
 use super::stage::Stage;
 
-type Test = (&'static str, fn(&Stage) -> Result<()>);
-
-pub(crate) const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[(&str, fn(&Stage) -> Result<()>)] = &[
     ("audit_of_services_alone_finds_no_path", of_services_alone_finds_no_path),
     ("audit_by_an_administrator_is_incomplete", by_an_administrator_is_incomplete),
     ("audit_by_a_plain_member_is_incomplete", by_a_plain_member_is_incomplete),
@@ -376,6 +374,11 @@ fn finds_the_ways_around_access_control(stage: &Stage) -> Result<()> {
     let before = stage.with(|domain| domain.descriptor(&base))?;
     let (machine, web) = (format!("CN=RODC1,CN=Computers,{base}"), stage.account("web")?);
     let managed = format!("CN=gmsa1,CN=Users,{base}");
+    let (constrained, resource) = (stage.account("constrained")?, stage.account("resource")?);
+    let controller = stage.with(|domain| {
+        let found = domain.search(&base, dkm_testbed::Scope::Sub, "(primaryGroupID=516)", &["cn"])?;
+        Ok(found.first().context("no domain controller")?.dn.clone())
+    })?;
     scene.open_up(
         &base,
         &format!(
@@ -396,6 +399,18 @@ fn finds_the_ways_around_access_control(stage: &Stage) -> Result<()> {
                 "dn: {}\nchangetype: modify\nreplace: userAccountControl\nuserAccountControl: 524800\n",
                 web.dn
             ))?;
+            // The service in the name is not what is protected: a ticket for it is one for LDAP.
+            domain.modify_ldif(&format!(
+                "dn: {}\nchangetype: modify\nadd: msDS-AllowedToDelegateTo\nmsDS-AllowedToDelegateTo: time/{}\n",
+                constrained.dn,
+                domain.fqdn()
+            ))?;
+            let actors = domain.sddl_to_binary(&format!("O:BAD:(A;;CCDCLCSWRPWP;;;{})", resource.sid))?;
+            domain.modify_ldif(&format!(
+                "dn: {controller}\nchangetype: modify\nadd: msDS-AllowedToActOnBehalfOfOtherIdentity\n\
+                 msDS-AllowedToActOnBehalfOfOtherIdentity:: {}\n",
+                base64(&actors)
+            ))?;
             let readers = domain.sddl_to_binary(&format!("O:SYD:(A;;RP;;;{})", hosts.sid))?;
             domain.modify_ldif(&format!(
                 "dn: {managed}\nchangetype: add\nobjectClass: msDS-GroupManagedServiceAccount\n\
@@ -409,15 +424,22 @@ fn finds_the_ways_around_access_control(stage: &Stage) -> Result<()> {
     })();
     stage.with(|domain| {
         domain.set_descriptor(&base, &before)?;
-        let _ = domain.delete(&managed);
-        domain.delete(&machine)?;
-        domain.delete(&web.dn)
+        // Not all of it is there if something above failed, which is what is told then.
+        for dn in [&managed, &machine, &web.dn, &constrained.dn] {
+            let _ = domain.delete(dn);
+        }
+        let _ = domain.modify_ldif(&format!(
+            "dn: {controller}\nchangetype: modify\ndelete: msDS-AllowedToActOnBehalfOfOtherIdentity\n"
+        ));
+        Ok(())
     })?;
     let report = report?;
     fails(&report, PathKind::I, &sync, "DirSync")?;
     fails(&report, PathKind::I, &all, "DCSync")?;
     fails(&report, PathKind::J, &branch, "administers a read-only domain controller")?;
     fails(&report, PathKind::K, &web, "unconstrained delegation")?;
+    fails(&report, PathKind::K, &constrained, "(constrained delegation)")?;
+    fails(&report, PathKind::K, &resource, "resource-based delegation")?;
     fails(&report, PathKind::H, &hosts, "managed password")?;
     let told = |kind, words: &str| {
         report.findings.iter().any(|finding| finding.kind == kind && finding.to_string().contains(words))

@@ -1,5 +1,16 @@
 //! The repository against a real domain: Samba, with accounts, groups and tickets of its own.
 
+#![forbid(unsafe_code)]
+// A test says what is wrong by stopping, and what it did on its output.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::type_complexity,
+    clippy::unwrap_used
+)]
+
 mod audit;
 mod conformance;
 mod stage;
