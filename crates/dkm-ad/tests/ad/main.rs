@@ -55,7 +55,7 @@ fn run() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let tests: Vec<(&str, fn(&Stage) -> anyhow::Result<()>)> =
-        [audit::TESTS, conformance::TESTS, story::TESTS].concat();
+        [audit::TESTS, audit::PATHS, conformance::TESTS, story::TESTS].concat();
     let trials = tests
         .into_iter()
         .map(|(name, test)| {
