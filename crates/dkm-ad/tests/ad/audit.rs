@@ -11,11 +11,11 @@ use dkm_ad::audit::{
 };
 use dkm_testbed::{Account, Group as Readers};
 
-use super::stage::Stage;
+use super::stage::{Stage, Test};
 
 pub(crate) use paths::TESTS as PATHS;
 
-pub(crate) const TESTS: &[(&str, fn(&Stage) -> Result<()>)] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("audit_of_services_alone_finds_no_path", of_services_alone_finds_no_path),
     ("audit_by_an_administrator_is_incomplete", by_an_administrator_is_incomplete),
     ("audit_by_a_plain_member_is_incomplete", by_a_plain_member_is_incomplete),

@@ -11,6 +11,9 @@ use dkm::root_key::FileRootKeys;
 use dkm_ad::{AdRepository, AdUrl, Identity, Limits};
 use dkm_testbed::{Account, Domain};
 
+/// A test and its name.
+pub(crate) type Test = (&'static str, fn(&Stage) -> Result<()>);
+
 /// A domain and what the tests share in it.
 pub(crate) struct Stage {
     domain: Mutex<Option<Domain>>,

@@ -7,9 +7,9 @@ use dkm_ad::audit::{Class, PathKind, Services, Verdict, audit};
 use dkm_testbed::Account;
 
 use super::{Scene, alone, fails, paths};
-use crate::stage::Stage;
+use crate::stage::{Stage, Test};
 
-pub(crate) const TESTS: &[(&str, fn(&Stage) -> Result<()>)] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("audit_finds_members_by_every_route", finds_members_by_every_route),
     ("audit_finds_administrators_among_the_readers", finds_administrators_among_the_readers),
     ("audit_finds_who_controls_members", finds_who_controls_members),
