@@ -47,7 +47,8 @@ fn run() -> anyhow::Result<ExitCode> {
         eprintln!("\nSKIPPED: every test against a real domain. {missing}\n");
         return Ok(ExitCode::SUCCESS);
     }
-    let tests: Vec<Test> = [audit::TESTS, conformance::TESTS, refresh::TESTS, story::TESTS].concat();
+    let tests: Vec<Test> =
+        [audit::TESTS, audit::PATHS, conformance::TESTS, refresh::TESTS, story::TESTS].concat();
     let trials = tests
         .into_iter()
         .map(|(name, test)| {
