@@ -10,6 +10,7 @@ mod stage;
 mod story;
 
 use std::process::{Command, ExitCode};
+use std::sync::PoisonError;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -54,6 +55,13 @@ fn run() -> anyhow::Result<ExitCode> {
         .map(|(name, test)| {
             Trial::test(name, move || {
                 let stage = Stage::get().map_err(|error| Failed::from(format!("{error:#}")))?;
+                // What stops the domain for a moment must not meet others.
+                let (_many, _one);
+                if name.starts_with("alone_") {
+                    _one = stage.turn.write().unwrap_or_else(PoisonError::into_inner);
+                } else {
+                    _many = stage.turn.read().unwrap_or_else(PoisonError::into_inner);
+                }
                 test(stage).map_err(|error| Failed::from(format!("{error:#}")))
             })
         })

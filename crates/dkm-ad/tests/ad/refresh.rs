@@ -13,7 +13,7 @@ use super::stage::{Stage, Test};
 
 pub(crate) const TESTS: &[Test] = &[
     ("changes_are_what_came_since", changes_are_what_came_since),
-    ("used_connections_see_what_others_did", used_connections_see_what_others_did),
+    ("alone_used_connections_see_what_others_did", used_connections_see_what_others_did),
 ];
 
 fn name(text: &str) -> SlotName {

@@ -1,7 +1,7 @@
 //! One domain for all tests, with a repository in it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use anyhow::{Context as _, Result, anyhow};
 use dkm::blocking::{Client, Group, NewGroup, Options};
@@ -23,6 +23,8 @@ pub(crate) struct Stage {
     /// The domain's administrator.
     pub(crate) administrator: (String, String),
     next: AtomicU32,
+    /// Held by every test that needs the domain to run.
+    pub(crate) turn: RwLock<()>,
 }
 
 static STAGE: OnceLock<Result<Stage, String>> = OnceLock::new();
@@ -50,8 +52,14 @@ impl Stage {
         let url: AdUrl = format!("ad://{}?dc={}@{address}", domain.name(), domain.fqdn()).parse()?;
         let admin = domain.admin();
         let administrator = (admin.principal.clone(), admin.password.clone());
-        let stage =
-            Self { domain: Mutex::new(Some(domain)), url, maker, administrator, next: AtomicU32::new(0) };
+        let stage = Self {
+            domain: Mutex::new(Some(domain)),
+            url,
+            maker,
+            administrator,
+            next: AtomicU32::new(0),
+            turn: RwLock::new(()),
+        };
         let repository = stage.open_as(&stage.administrator.0, &stage.administrator.1)?;
         dkm_ad::init::plan(&repository, &["svc-maker".to_owned()])?.carry_out()?;
         Ok(stage)
