@@ -1,5 +1,6 @@
 //! `dkm group audit` in a real domain: what it exits with, a signed list of services, and watching.
 
+#![cfg(feature = "active-directory")]
 #![forbid(unsafe_code)]
 // A test says what is wrong by stopping.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]

@@ -233,13 +233,26 @@ impl<'a> Directory<'a> {
         filter: rasn_ldap::Filter,
         what: &str,
     ) -> Result<Vec<Rc<Object>>, RepositoryError> {
-        let search = Search {
-            base: self.shared.url.domain_dn(),
-            scope: Scope::Subtree,
-            filter,
-            attributes: ATTRIBUTES.to_vec(),
-            paged: true,
-        };
+        self.below(self.shared.url.domain_dn(), filter, what)
+    }
+
+    /// All objects of the repository's container that match: elsewhere anybody may carry any name.
+    pub(super) fn in_container(
+        &mut self,
+        filter: rasn_ldap::Filter,
+        what: &str,
+    ) -> Result<Vec<Rc<Object>>, RepositoryError> {
+        self.below(self.shared.url.container_dn(), filter, what)
+    }
+
+    fn below(
+        &mut self,
+        base: String,
+        filter: rasn_ldap::Filter,
+        what: &str,
+    ) -> Result<Vec<Rc<Object>>, RepositoryError> {
+        let search =
+            Search { base, scope: Scope::Subtree, filter, attributes: ATTRIBUTES.to_vec(), paged: true };
         let found = self.search(&search, what)?;
         Ok(found.iter().map(|found| self.keep(Object::of(found))).collect())
     }

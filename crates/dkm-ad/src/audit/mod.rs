@@ -15,6 +15,9 @@
 //! descriptors, and may list the repository's container. An administrator that is no member reads no key's descriptor,
 //! and a plain member sees neither the recovery group nor the group's own container.
 //!
+//! Where a right can't be told exactly, too much is found rather than too little: a refusal that names a group which the
+//! trustee is in does not count, and members of a distribution group count as members.
+//!
 //! Replication is read on the head of the repository's domain only. A forest of several domains has its Enterprise
 //! Admins in its root domain: in another one they are told as unexpected.
 

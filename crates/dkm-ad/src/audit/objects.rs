@@ -27,7 +27,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Finds a group's rooms, wherever they were moved to.
+    /// Finds a group's rooms, wherever in the container they were moved to.
     pub(super) fn find(
         repository: &AdRepository,
         number: usize,
@@ -36,7 +36,7 @@ impl Layout {
     ) -> Result<Self, RepositoryError> {
         let shared = repository.shared();
         let filter = any_of(Room::ALL.map(|room| equal("displayName", mark(group, room))).to_vec());
-        let found = directory.in_domain(filter, "the group's rooms")?;
+        let found = directory.in_container(filter, "the group's rooms")?;
         let one = |room| {
             let mark = mark(group, room);
             let mut those =

@@ -166,7 +166,11 @@ impl Draft {
                     }
                 }
             }
-            None => self.findings.push(finding),
+            None => {
+                let mut finding = finding;
+                finding.objects.truncate(NAMED_MAX);
+                self.findings.push(finding);
+            }
         }
     }
 
@@ -221,6 +225,15 @@ mod tests {
         let (findings, ..) = draft.finish();
         assert_eq!(findings.len(), 2);
         assert_eq!((findings[0].count, findings[0].objects.len()), (4, NAMED_MAX));
+    }
+
+    #[test]
+    fn a_finding_of_thousands_of_objects_names_a_few() {
+        let mut draft = Draft::default();
+        let objects: Vec<String> = (0..1000).map(|number| format!("key {number}")).collect();
+        draft.add(Finding { count: 1000, objects, ..finding(Class::Service, Effect::Reads, "") });
+        let (findings, ..) = draft.finish();
+        assert_eq!((findings[0].count, findings[0].objects.len()), (1000, NAMED_MAX));
     }
 
     #[test]

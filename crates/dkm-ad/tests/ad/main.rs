@@ -1,7 +1,11 @@
 //! The repository against a real domain: Samba, with accounts, groups and tickets of its own.
 
+// A test may stop at the first fault, and tells on its standard streams.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+
 mod audit;
 mod conformance;
+mod refresh;
 mod stage;
 mod story;
 #[path = "../support/mod.rs"]
@@ -11,6 +15,6 @@ mod support;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let tests = [audit::TESTS, conformance::TESTS, story::TESTS].concat();
+    let tests = [audit::TESTS, audit::PATHS, conformance::TESTS, refresh::TESTS, story::TESTS].concat();
     support::run(&dkm_testbed::Options::default(), false, tests)
 }

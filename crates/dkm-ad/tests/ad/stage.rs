@@ -1,7 +1,7 @@
 //! One domain for all tests, with a repository in it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use anyhow::{Context as _, Result, anyhow};
 use dkm::blocking::{Client, Group, NewGroup, Options};
@@ -13,6 +13,9 @@ use dkm_testbed::{Account, Domain};
 
 use super::support::CONFIGURATION;
 
+/// A test and its name.
+pub(crate) type Test = (&'static str, fn(&Stage) -> Result<()>);
+
 /// A domain and what the tests share in it.
 pub(crate) struct Stage {
     domain: Mutex<Option<Domain>>,
@@ -22,6 +25,8 @@ pub(crate) struct Stage {
     /// The domain's administrator.
     pub(crate) administrator: (String, String),
     next: AtomicU32,
+    /// Held by every test that needs the domain to run.
+    pub(crate) turn: RwLock<()>,
 }
 
 static STAGE: OnceLock<Stage> = OnceLock::new();
@@ -49,8 +54,14 @@ impl Stage {
         let administrator = (admin.principal.clone(), admin.password.clone());
         // Whatever controller is asked, it is to know the maker.
         domain.replicate()?;
-        let stage =
-            Self { domain: Mutex::new(Some(domain)), url, maker, administrator, next: AtomicU32::new(0) };
+        let stage = Self {
+            domain: Mutex::new(Some(domain)),
+            url,
+            maker,
+            administrator,
+            next: AtomicU32::new(0),
+            turn: RwLock::new(()),
+        };
         let repository = stage.open_as_administrator()?;
         dkm_ad::init::plan(&repository, &["svc-maker".to_owned()])?.carry_out()?;
         stage.with(Domain::replicate)?;

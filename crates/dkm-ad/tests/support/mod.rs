@@ -3,12 +3,13 @@
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
+use std::sync::PoisonError;
 
 use anyhow::{Context as _, Result};
 use dkm_testbed::{Domain, Options};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use crate::stage::Stage;
+use crate::stage::{Stage, Test};
 
 /// Where Kerberos finds its configuration.
 pub(crate) const CONFIGURATION: &str = "KRB5_CONFIG";
@@ -16,8 +17,6 @@ pub(crate) const CONFIGURATION: &str = "KRB5_CONFIG";
 const TICKETS: &str = "KRB5CCNAME";
 /// Set in the process that runs the tests.
 const CHILD: &str = "DKM_AD_TEST_CHILD";
-
-pub(crate) type Test = (&'static str, fn(&Stage) -> Result<()>);
 
 /// Runs the tests with a domain. `alone`: one after the other, because they change what all of them need.
 pub(crate) fn run(options: &Options, alone: bool, tests: Vec<Test>) -> ExitCode {
@@ -56,7 +55,15 @@ fn try_run(options: &Options, alone: bool, tests: Vec<Test>) -> Result<ExitCode>
         .into_iter()
         .map(|(name, test)| {
             Trial::test(name, move || {
-                Stage::get().and_then(test).map_err(|error| Failed::from(format!("{error:#}")))
+                let stage = Stage::get().map_err(|error| Failed::from(format!("{error:#}")))?;
+                // What stops the domain for a moment must not meet others.
+                let (_many, _one);
+                if name.starts_with("alone_") {
+                    _one = stage.turn.write().unwrap_or_else(PoisonError::into_inner);
+                } else {
+                    _many = stage.turn.read().unwrap_or_else(PoisonError::into_inner);
+                }
+                test(stage).map_err(|error| Failed::from(format!("{error:#}")))
             })
         })
         .collect();

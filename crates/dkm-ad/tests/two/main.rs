@@ -1,5 +1,8 @@
 //! The repository in a domain with two domain controllers: what replication, partitions, delays and losses do to it.
 
+// A test may stop at the first fault, and tells on its standard streams.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+
 #[path = "../ad/conformance.rs"]
 mod conformance;
 mod outage;

@@ -5,8 +5,7 @@ use dkm::ErrorKind;
 use dkm::repository::RepositoryError;
 use dkm_testbed::Domain;
 
-use super::stage::Stage;
-use super::support::Test;
+use super::stage::{Stage, Test};
 use super::two::{
     both, client_at, client_with_tickets, context, fails, new_group, opens, protecting, quick, readers,
     while_apart, while_frozen, while_stopped,

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Result, ensure};
 use dkm_testbed::{Domain, Scope};
 
-use super::stage::Stage;
-use super::support::Test;
+use super::stage::{Stage, Test};
 use super::two::{client_at, context, new_group, opens, protecting, quick, readers, until, while_apart};
 
 pub(crate) const TESTS: &[Test] = &[

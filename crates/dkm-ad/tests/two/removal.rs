@@ -4,8 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use dkm::ErrorKind;
 use dkm_testbed::{Controller, Domain};
 
-use super::stage::Stage;
-use super::support::Test;
+use super::stage::{Stage, Test};
 use super::two::{
     client_at, client_with_tickets, context, fails, new_group, opens, quick, readers, while_apart,
 };

@@ -102,7 +102,6 @@ fn rooms_that_somebody_else_has_filled_are_not_taken_over() {
         attempt: 0,
         guid: None,
         material: Material::Plain(material),
-        guid: None,
     });
     for (record, why) in
         [(group("other"), "a group other"), (policy(lax), "another policy"), (planted, "that uid:1 made")]
