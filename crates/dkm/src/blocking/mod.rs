@@ -16,7 +16,7 @@ use crate::engine::{Engine, Need, Parts};
 use crate::journal::Journal;
 use crate::off_thread::Threads;
 use crate::repository::directory::DirectoryRepository;
-use crate::repository::{GroupAccess, Replica, Repository, RepositoryError};
+use crate::repository::{GroupAccess, Listing, Replica, Repository, RepositoryError};
 use crate::root_key::{FileRootKeys, RootKeyProvider};
 use crate::secret::Vault;
 use crate::{Error, Escrow, Location, Result};
@@ -199,7 +199,12 @@ impl Client {
     ) -> Result<T> {
         let mut fault = None;
         for number in 0..self.parts.repository.replicas() {
-            match self.parts.repository.connect(number).and_then(|mut replica| work(replica.as_mut())) {
+            let done = self.parts.repository.connect(number).and_then(|mut replica| {
+                let done = work(replica.as_mut())?;
+                replica.release();
+                Ok(done)
+            });
+            match done {
                 Ok(done) => return Ok(done),
                 Err(error) => fault = Some(error),
             }
@@ -278,7 +283,9 @@ impl Client {
 /// What a group's own record says.
 fn summary(replica: &mut dyn Replica, id: GroupId) -> Result<Option<GroupSummary>, RepositoryError> {
     let slot = SlotName::for_chained("group", &[], 0);
-    for entry in replica.list(id, Room::Control)?.into_iter().filter(|entry| entry.name == slot) {
+    let (Listing::Whole(entries) | Listing::Since { entries, .. }) =
+        replica.changes(id, Room::Control, None)?.listing;
+    for entry in entries.into_iter().filter(|entry| entry.name == slot) {
         let stored = replica.get(id, Room::Control, &entry)?;
         if let Ok((found, Record::Group(group))) = Record::decode(&stored.bytes)
             && found == id
