@@ -119,7 +119,9 @@ impl Stage {
         self.domain.remove_member(&services, &web.dn)?;
         self.does(&web, &["unprotect", "-g", "mail", "-c", "account=alice", blob], 3)?;
 
-        say("Who could read the keys, by whatever way? Once with all services listed, once with one left out.");
+        say(
+            "Who could read the keys, by whatever way? Once with all services listed, once with one left out.",
+        );
         self.audit(&auditor, &[&mail, &auditor], 0)?;
         self.audit(&auditor, &[&auditor], 7)?;
         println!("\nAll of it is in {}; the domain has ended.", self.folder.display());

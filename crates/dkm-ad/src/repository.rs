@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use dkm::repository::{Replica, Repository, RepositoryError};
 use dkm_core::policy::Policy;
-use dkm_core::{GroupId, ReplicaId, RepositoryId, Room, Timestamp};
+use dkm_core::{GroupId, ReplicaId, RepositoryId, Timestamp};
 
 use crate::ldap::{Connection, Found, Identity, LdapError, NO_SUCH_OBJECT, Search};
 use crate::name;
@@ -54,8 +54,6 @@ struct Remembered {
     replica: Option<ReplicaId>,
     /// Groups that this account has read there. If such a group is not seen any more, that is a decision.
     seen: BTreeSet<GroupId>,
-    /// Rooms that have been listed: what is new in them is asked for by itself.
-    listed: BTreeSet<(GroupId, Room)>,
     /// A connection that nobody uses, and what was said on it.
     idle: Option<(Connection, Greeting)>,
 }
@@ -172,11 +170,6 @@ impl Shared {
         } else {
             RepositoryError::NotFound { location, what }
         }
-    }
-
-    /// Whether a room was listed there before; from now on it was.
-    pub(crate) fn was_listed(&self, number: usize, group: GroupId, room: Room) -> bool {
-        self.remembered(number).is_some_and(|mut remembered| !remembered.listed.insert((group, room)))
     }
 
     /// An error of a domain controller, in a repository's words.

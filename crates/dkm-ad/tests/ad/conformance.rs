@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use dkm::core::{GroupId, Room, SlotName};
-use dkm::repository::conformance::{self, Fixture};
+use dkm::repository::conformance::{self, Fixture, Report, Verdict};
 use dkm::repository::{GroupAccess, Put, READERS_GROUP, Repository};
 use dkm_testbed::{Account, Domain, Group, Scope};
 
 use super::stage::{Stage, Test};
 
 pub(crate) const TESTS: &[Test] = &[("the_repository_does_what_any_must", the_repository_does_what_any_must)];
+
+/// Cases that fill rooms of one replica and ask no other: run with one domain controller, which is enough.
+const FULL_ROOMS: [&str; 3] =
+    ["one_of_many_writers_wins", "names_of_all_lengths_work", "big_rooms_are_listed_whole"];
 
 struct AdFixture<'a> {
     stage: &'a Stage,
@@ -133,11 +137,18 @@ fn the_repository_does_what_any_must(stage: &Stage) -> Result<()> {
     let readers = stage.readers(&[&stage.maker, &reader])?;
     stage.with(Domain::replicate)?;
     let mut fixture = AdFixture { stage, readers, reader, outsider };
-    let report = conformance::run(&mut fixture);
+    let alone = stage.url().controllers.len() < 2;
+    let mut report = Report::default();
+    for case in conformance::CASES.iter().filter(|case| alone || !FULL_ROOMS.contains(&case.name)) {
+        match case.run(&mut fixture) {
+            Ok(Verdict::Held) => report.held.push(case.name),
+            Ok(Verdict::Skipped(why)) => report.skipped.push((case.name, why)),
+            Err(how) => report.failed.push((case.name, how)),
+        }
+    }
     println!("{report}");
     ensure!(report.failed.is_empty(), "{report}");
     // One domain controller has no conflicts and nowhere to replicate to; the tests with two have both.
-    let alone = stage.url().controllers.len() < 2;
     let skips: &[&str] = if alone { &["twins_are_two_entries", "records_spread"] } else { &[] };
     let skipped: Vec<_> = report.skipped.iter().map(|(name, _)| *name).collect();
     ensure!(skipped == skips, "skipped: {skipped:?}");

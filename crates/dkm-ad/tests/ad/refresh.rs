@@ -28,10 +28,9 @@ fn changes_are_what_came_since(stage: &Stage) -> Result<()> {
         let mut connection = repository.reconnect(0)?;
         connection.prepare(group)?;
         let changes = connection.changes(group, Room::Keys, since)?;
-        if let Listing::Since { entries, .. } | Listing::Whole(entries) = &changes.listing {
-            for entry in entries {
-                connection.get(group, Room::Keys, entry)?;
-            }
+        let (Listing::Since { entries, .. } | Listing::Whole(entries)) = &changes.listing;
+        for entry in entries {
+            connection.get(group, Room::Keys, entry)?;
         }
         connection.release();
         Ok(changes)

@@ -25,7 +25,7 @@ pub(crate) const LIMITS: Limits = Limits { connect: Duration::from_secs(3), requ
 pub(crate) fn quick() -> Policy {
     let policy = Policy {
         replication_bound_ms: 100,
-        io_deadline_ms: 1_000,
+        io_deadline_ms: 500,
         clock_skew_ms: 1_500,
         min_replicas: 1,
         ..Stage::policy()

@@ -17,7 +17,7 @@ use crate::engine::{Engine, Need, Parts};
 use crate::journal::Journal;
 use crate::off_thread::Threads;
 use crate::repository::directory::DirectoryRepository;
-use crate::repository::{GroupAccess, Replica, Repository, RepositoryError};
+use crate::repository::{GroupAccess, Listing, Replica, Repository, RepositoryError};
 use crate::root_key::{FileRootKeys, RootKeyProvider};
 use crate::secret::Vault;
 use crate::{Error, Escrow, Location, Result};
@@ -190,7 +190,12 @@ impl Client {
         let mut answered = false;
         let mut fault = None;
         for number in 0..self.parts.repository.replicas() {
-            match self.parts.repository.connect(number).and_then(|mut replica| groups_of(replica.as_mut())) {
+            let groups = self.parts.repository.connect(number).and_then(|mut replica| {
+                let groups = groups_of(replica.as_mut())?;
+                replica.release();
+                Ok(groups)
+            });
+            match groups {
                 Ok(groups) => {
                     answered = true;
                     if !goes_on(groups) {
@@ -301,7 +306,9 @@ fn groups_of(replica: &mut dyn Replica) -> Result<Vec<GroupSummary>, RepositoryE
 /// What a group's own record says.
 fn summary(replica: &mut dyn Replica, id: GroupId) -> Result<Option<GroupSummary>, RepositoryError> {
     let slot = SlotName::for_chained("group", &[], 0);
-    for entry in replica.list(id, Room::Control)?.into_iter().filter(|entry| entry.name == slot) {
+    let (Listing::Whole(entries) | Listing::Since { entries, .. }) =
+        replica.changes(id, Room::Control, None)?.listing;
+    for entry in entries.into_iter().filter(|entry| entry.name == slot) {
         let stored = replica.get(id, Room::Control, &entry)?;
         if let Ok((found, Record::Group(group))) = Record::decode(&stored.bytes)
             && found == id

@@ -184,7 +184,9 @@ impl Engine {
         let Some(policy) = state.member.ring().policy() else { return RETRY_MIN_MS };
         let spread = policy.refresh_interval_max_ms() - policy.refresh_interval_ms;
         let mut draw = [0u8; 8];
-        if spread == 0 || aws_lc_rs::rand::fill(&mut draw).is_err() {
+        // No secret: the library's own generator takes twenty milliseconds to begin, which a command that only opens
+        // something need not spend.
+        if spread == 0 || getrandom::fill(&mut draw).is_err() {
             return policy.refresh_interval_ms;
         }
         policy.refresh_interval_ms + u64::from_be_bytes(draw) % spread

@@ -229,6 +229,20 @@ impl Engine {
         numbers
     }
 
+    /// Looks at the group on the first replica that answers, on a connection that is there if there is one.
+    pub(crate) fn look<T>(
+        &self,
+        mut look: impl FnMut(&mut dyn Replica) -> Result<T, RepositoryError>,
+    ) -> Option<T> {
+        self.replicas_by_health().into_iter().find_map(|number| {
+            let mut replica = self.parts.repository.reconnect(number).ok()?;
+            replica.prepare(self.group).ok()?;
+            let seen = look(replica.as_mut()).ok()?;
+            replica.release();
+            Some(seen)
+        })
+    }
+
     /// Puts a record into its slot on any replica.
     pub(crate) fn put(&self, record: &Record, slot: &SlotName) -> Result<Put> {
         let bytes = record.encode(self.group);
