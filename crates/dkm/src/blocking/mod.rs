@@ -2,6 +2,7 @@
 
 mod group;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -167,47 +168,45 @@ impl Client {
         self.parts.roots.location()
     }
 
-    /// The groups that this account may read, by name.
+    /// The groups that this account may read, by name: what any replica shows, since each may lag behind.
     ///
     /// # Errors
     /// No replica answers.
     pub fn groups(&self) -> Result<Vec<GroupSummary>> {
-        self.on_any_replica(|replica| {
-            let mut groups = Vec::new();
-            for id in replica.groups()? {
-                match summary(replica, id) {
-                    Ok(Some(group)) => groups.push(group),
-                    Ok(None) => {}
-                    // It is another's, or it is going away, or its owner keeps its name to himself: whoever may make
-                    // groups could otherwise keep everybody from finding theirs.
-                    Err(
-                        RepositoryError::Denied { .. }
-                        | RepositoryError::NotFound { .. }
-                        | RepositoryError::Unreadable { .. },
-                    ) => {}
-                    Err(error) => return Err(error),
-                }
+        let mut groups: BTreeMap<GroupId, GroupSummary> = BTreeMap::new();
+        self.on_replicas(|shown| {
+            for group in shown {
+                groups.entry(group.id).or_insert(group);
             }
-            groups.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
-            Ok(groups)
-        })
+            true
+        })?;
+        let mut groups: Vec<_> = groups.into_values().collect();
+        groups.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+        Ok(groups)
     }
 
-    fn on_any_replica<T>(
-        &self,
-        mut work: impl FnMut(&mut dyn Replica) -> Result<T, RepositoryError>,
-    ) -> Result<T> {
+    /// Takes what each replica shows, one after the other, for as long as it is asked to go on.
+    fn on_replicas(&self, mut goes_on: impl FnMut(Vec<GroupSummary>) -> bool) -> Result<()> {
+        let mut answered = false;
         let mut fault = None;
         for number in 0..self.parts.repository.replicas() {
-            let done = self.parts.repository.connect(number).and_then(|mut replica| {
-                let done = work(replica.as_mut())?;
+            let shown = self.parts.repository.connect(number).and_then(|mut replica| {
+                let groups = groups_of(replica.as_mut())?;
                 replica.release();
-                Ok(done)
+                Ok(groups)
             });
-            match done {
-                Ok(done) => return Ok(done),
+            match shown {
+                Ok(groups) => {
+                    answered = true;
+                    if !goes_on(groups) {
+                        break;
+                    }
+                }
                 Err(error) => fault = Some(error),
             }
+        }
+        if answered {
+            return Ok(());
         }
         Err(fault
             .map_or_else(|| Error::Internal("a repository without replicas".to_owned()), Error::Repository))
@@ -230,8 +229,12 @@ impl Client {
     }
 
     fn find(&self, name: &str) -> Result<GroupId> {
-        let found: Vec<GroupId> =
-            self.groups()?.into_iter().filter(|group| group.name == name).map(|group| group.id).collect();
+        // The first replica that knows the name decides: the others need not be waited for.
+        let mut found: Vec<GroupId> = Vec::new();
+        self.on_replicas(|groups| {
+            found.extend(groups.into_iter().filter(|group| group.name == name).map(|group| group.id));
+            found.is_empty()
+        })?;
         match found.as_slice() {
             [] => Err(self.no_group(name)),
             [id] => Ok(*id),
@@ -278,6 +281,26 @@ impl Client {
         engine.create(new, fill)?;
         Ok(Group::of(Arc::new(engine)))
     }
+}
+
+/// The announced groups that a replica shows to this account.
+fn groups_of(replica: &mut dyn Replica) -> Result<Vec<GroupSummary>, RepositoryError> {
+    let mut groups = Vec::new();
+    for id in replica.groups()? {
+        match summary(replica, id) {
+            Ok(Some(group)) => groups.push(group),
+            Ok(None) => {}
+            // It is another's, or it is going away, or its owner keeps its name to himself: whoever may make groups
+            // could otherwise keep everybody from finding theirs.
+            Err(
+                RepositoryError::Denied { .. }
+                | RepositoryError::NotFound { .. }
+                | RepositoryError::Unreadable { .. },
+            ) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(groups)
 }
 
 /// What a group's own record says.

@@ -54,7 +54,7 @@ impl Engine {
         let mut reads = Vec::new();
         let mut reports = Vec::new();
         let mut denied = None;
-        let mut fault = None;
+        let mut fault: Option<RepositoryError> = None;
         for (number, known) in known.iter_mut().enumerate() {
             let mut report = ReplicaReport { number, id: None, clock: None, error: None };
             match self.read_replica(number, known, need) {
@@ -68,7 +68,8 @@ impl Engine {
                     report.error = Some(error.clone());
                     if matches!(error, RepositoryError::Denied { .. }) {
                         denied = Some(error);
-                    } else {
+                    } else if fault.as_ref().is_none_or(RepositoryError::is_absence) {
+                        // What is not here may be where nobody answers.
                         fault = Some(error);
                     }
                 }

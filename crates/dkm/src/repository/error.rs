@@ -74,6 +74,11 @@ pub enum RepositoryError {
 }
 
 impl RepositoryError {
+    /// Whether a replica says that something is not there: one that lags behind says so, too.
+    pub(crate) const fn is_absence(&self) -> bool {
+        matches!(self, Self::NotFound { .. } | Self::NotARepository { .. })
+    }
+
     /// Of what kind the error is.
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
