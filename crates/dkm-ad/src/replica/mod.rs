@@ -1,10 +1,11 @@
 //! A connection to one domain controller, as a replica.
 
 mod create;
+mod owners;
 mod records;
 pub(crate) mod rooms;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -37,6 +38,7 @@ pub(crate) struct AdReplica {
     pub(crate) greeting: Greeting,
     rooms: HashMap<GroupId, Rooms>,
     batches: HashMap<(GroupId, Room), Batch>,
+    owners: owners::Owners,
 }
 
 impl AdReplica {
@@ -46,7 +48,15 @@ impl AdReplica {
         connection: Connection,
         greeting: Greeting,
     ) -> Self {
-        Self { shared, number, connection, greeting, rooms: HashMap::new(), batches: HashMap::new() }
+        Self {
+            shared,
+            number,
+            connection,
+            greeting,
+            rooms: HashMap::new(),
+            batches: HashMap::new(),
+            owners: owners::Owners::default(),
+        }
     }
 
     pub(crate) fn error(&self, what: &str) -> impl Fn(LdapError) -> RepositoryError + use<> {
@@ -113,7 +123,9 @@ impl AdReplica {
         search.attributes.extend(CONTENT);
         let found = self.search_room(group, &search)?;
         let found = found.iter().find(|found| Listed::of(found).is_some_and(|listed| listed.entry == *entry));
-        Ok(found.map(|found| records::stored(found, room, rooms.trustees.as_ref())))
+        let Some(found) = found else { return Ok(None) };
+        let taken = self.taken(room, std::slice::from_ref(found), &rooms)?;
+        Ok(Some(records::stored(found, room, rooms.trustees.as_ref(), &taken)))
     }
 
     fn gone(&self, entry: &Entry) -> RepositoryError {
@@ -233,10 +245,11 @@ impl Replica for AdReplica {
         let search = if again { rooms.search(room) } else { rooms.contents(room, 0) };
         let found = self.search_room(group, &search)?;
         let listed = Self::listed(&found);
+        let taken = if again { BTreeSet::new() } else { self.taken(room, &found, &rooms)? };
         let batch = self.batches.entry((group, room)).or_default();
         batch.list(&listed);
         if !again {
-            batch.fill(0, &found, room, rooms.trustees.as_ref());
+            batch.fill(0, &found, room, rooms.trustees.as_ref(), &taken);
         }
         Ok(listed.into_iter().map(|listed| listed.entry).collect())
     }
@@ -247,8 +260,9 @@ impl Replica for AdReplica {
         if let Some(since) = batch.wants(entry) {
             let search = rooms.contents(room, since);
             let found = self.search_room(group, &search)?;
+            let taken = self.taken(room, &found, &rooms)?;
             let batch = self.batches.entry((group, room)).or_default();
-            batch.fill(since, &found, room, rooms.trustees.as_ref());
+            batch.fill(since, &found, room, rooms.trustees.as_ref(), &taken);
         }
         let batch = self.batches.entry((group, room)).or_default();
         let known = batch.knows(entry);

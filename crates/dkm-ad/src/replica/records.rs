@@ -1,6 +1,6 @@
 //! Records as objects: what is listed, what is read together, and what the directory attests.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use dkm::repository::{Entry, RepositoryError, Stored};
 use dkm_core::record::{Change, Record};
@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::ldap::{Found, all_of, equal, greater_or_equal};
 use crate::name;
-use crate::security::{Deviation, SecurityDescriptor, Trustees, compare};
+use crate::security::{Deviation, SecurityDescriptor, Sid, Trustees, compare};
 
 use super::rooms::{CONTACT, Rooms};
 
@@ -51,8 +51,14 @@ impl Listed {
     }
 }
 
-/// What the directory holds of a record. `trustees` tell what its descriptor must be.
-pub(super) fn stored(found: &Found, room: Room, trustees: Option<&Trustees>) -> Result<Stored, String> {
+/// What the directory holds of a record. `trustees` tell what its descriptor must be; `taken` are owners who must have
+/// taken a key, for they do not make any.
+pub(super) fn stored(
+    found: &Found,
+    room: Room,
+    trustees: Option<&Trustees>,
+    taken: &BTreeSet<Sid>,
+) -> Result<Stored, String> {
     let descriptor = found
         .bytes("nTSecurityDescriptor")
         .ok_or("its descriptor may not be read")
@@ -69,6 +75,7 @@ pub(super) fn stored(found: &Found, room: Room, trustees: Option<&Trustees>) -> 
             Room::Control => trustees.control_record(owner),
         };
         !compare(&descriptor, &template).iter().any(Deviation::widens)
+            && !(room == Room::Keys && taken.contains(&owner))
     });
     Ok(Stored {
         bytes: Zeroizing::new(bytes.to_vec()),
@@ -86,11 +93,18 @@ impl Batch {
     }
 
     /// Takes in what was read with all contents, from a number on.
-    pub(super) fn fill(&mut self, since: u64, found: &[Found], room: Room, trustees: Option<&Trustees>) {
+    pub(super) fn fill(
+        &mut self,
+        since: u64,
+        found: &[Found],
+        room: Room,
+        trustees: Option<&Trustees>,
+        taken: &BTreeSet<Sid>,
+    ) {
         self.since = Some(self.since.map_or(since, |before| before.min(since)));
         for object in found {
             if let Some(listed) = Listed::of(object) {
-                self.read.insert(listed.entry, stored(object, room, trustees));
+                self.read.insert(listed.entry, stored(object, room, trustees, taken));
             }
         }
     }
@@ -137,6 +151,14 @@ pub(super) fn about(group: GroupId, bytes: &[u8]) -> Option<(KeyId, bool)> {
         Record::Status(status) => Some((status.key, status.change == Change::Destroyed)),
         _ => None,
     }
+}
+
+/// Who owns these objects.
+pub(super) fn owners(found: &[Found]) -> BTreeSet<Sid> {
+    found
+        .iter()
+        .filter_map(|found| SecurityDescriptor::parse(found.bytes("nTSecurityDescriptor")?).ok()?.owner)
+        .collect()
 }
 
 /// The error for one record that is not served.

@@ -1,6 +1,8 @@
 //! The repository against a real domain: Samba, with accounts, groups and tickets of its own.
 
+mod access;
 mod conformance;
+mod person;
 mod stage;
 mod story;
 
@@ -42,7 +44,8 @@ fn run() -> anyhow::Result<ExitCode> {
         eprintln!("\nSKIPPED: every test against a real domain. {missing}\n");
         return Ok(ExitCode::SUCCESS);
     }
-    let tests: Vec<(&str, fn(&Stage) -> anyhow::Result<()>)> = [conformance::TESTS, story::TESTS].concat();
+    let tests: Vec<(&str, fn(&Stage) -> anyhow::Result<()>)> =
+        [access::TESTS, conformance::TESTS, story::TESTS].concat();
     let trials = tests
         .into_iter()
         .map(|(name, test)| {
