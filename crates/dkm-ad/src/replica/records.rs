@@ -4,13 +4,14 @@ use std::collections::{BTreeSet, HashMap};
 
 use dkm::repository::{Entry, RepositoryError, Stored};
 use dkm_core::record::{Change, Record};
-use dkm_core::{Attestation, GroupId, KeyId, Principal, Room};
+use dkm_core::{Attestation, GroupId, KeyId, Principal, Room, SlotName};
 use zeroize::Zeroizing;
 
 use crate::ldap::{Found, all_of, equal, greater_or_equal};
 use crate::name;
 use crate::security::{Deviation, SecurityDescriptor, Sid, Trustees, compare};
 
+use super::ANNOUNCED;
 use super::rooms::{CONTACT, Rooms};
 
 /// The attribute that holds a record's bytes: up to 100 KiB, in no copy of the global catalogue, read by nobody whom the
@@ -41,14 +42,22 @@ pub(super) struct Batch {
 }
 
 impl Listed {
-    /// An object as a list shows it; none if it is no record.
+    /// An object as a list shows it; none if it takes no slot. One that is at odds with itself takes the slot of its name
+    /// and is read as no record: or whoever adds such objects could keep the slot for himself, unseen.
     pub(super) fn of(found: &Found) -> Option<Self> {
-        let name = name::slot(found.text("name")?, found.text("displayName")?)?;
+        let name = match slot_of(found) {
+            Some(slot) => slot,
+            None => found.text("name").filter(|name| *name != ANNOUNCED)?.parse().ok()?,
+        };
         let usn: u64 = found.text("uSNChanged")?.parse().ok()?;
         let mut stamp = found.bytes("objectGUID")?.to_vec();
         stamp.extend_from_slice(&usn.to_be_bytes());
         Some(Self { entry: Entry { name, stamp }, usn })
     }
+}
+
+fn slot_of(found: &Found) -> Option<SlotName> {
+    name::slot(found.text("name")?, found.text("displayName")?)
 }
 
 /// What the directory holds of a record. `trustees` tell what its descriptor must be; `taken` are owners who must have
@@ -59,6 +68,9 @@ pub(super) fn stored(
     trustees: Option<&Trustees>,
     taken: &BTreeSet<Sid>,
 ) -> Result<Stored, String> {
+    if slot_of(found).is_none() {
+        return Err("its name and its displayName do not agree".to_owned());
+    }
     let descriptor = found
         .bytes("nTSecurityDescriptor")
         .ok_or("its descriptor may not be read")

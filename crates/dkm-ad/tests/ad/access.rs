@@ -225,6 +225,8 @@ fn administrators_must_take_ownership_which_shows(stage: &Stage) -> Result<()> {
     let opened = format!("D:{dacl}(A;;GA;;;DA)");
     administrator.set_descriptor(stage, &objects.key, DACL, &opened)?.refused_with(INSUFFICIENT_ACCESS)?;
     ensure!(stage.with(|domain| domain.descriptor(&objects.key))? == original);
+    let owner = original.split_once("G:").context("no owner")?.0;
+    ensure!(descriptor_version(stage, &objects.key)? == 1);
     // A client that goes on, and one that starts afterwards.
     let running = stage.client(&stage.maker)?.group(&group.id().to_string())?;
     administrator.set_descriptor(stage, &objects.key, OWNER, "O:DA")?.done()?;
@@ -242,13 +244,28 @@ fn administrators_must_take_ownership_which_shows(stage: &Stage) -> Result<()> {
         ensure!(group.protect(&context(), b"x").is_err(), "protected with a key that others may know");
         ensure!(group.unprotect(&context(), &blob)?.as_ref() == b"secret");
     }
-    let owner = original.split_once("G:").context("no owner")?.0;
-    println!("MEASURED restoring {owner} {:?}", administrator.set_descriptor(stage, &objects.key, OWNER, owner)?);
-    println!("MEASURED {}", stage.with(|domain| domain.descriptor(&objects.key))?);
+    // He may give it back. Then what tells is the directory's own record of changes, and the domain controller's log.
+    administrator.set_descriptor(stage, &objects.key, OWNER, owner)?.done()?;
+    ensure!(stage.with(|domain| domain.descriptor(&objects.key))? == original);
+    ensure!(descriptor_version(stage, &objects.key)? > 1);
     let mut connection = stage.open_as_administrator()?.connect(0)?;
     for entry in connection.list(group.id(), Room::Keys)? {
         let read = connection.get(group.id(), Room::Keys, &entry);
         ensure!(matches!(read, Err(RepositoryError::Unreadable { .. })), "{read:?}");
     }
     Ok(())
+}
+
+/// How often an object's descriptor was written, as replication knows it: `replPropertyMetaData`, MS-DRSR §4.1.10.2.22.
+fn descriptor_version(stage: &Stage, dn: &str) -> Result<u32> {
+    const DESCRIPTOR: u32 = 0x0002_0119;
+    let found =
+        stage.with(|domain| domain.search(dn, Scope::Base, "(objectClass=*)", &["replPropertyMetaData"]))?;
+    let values = found.first().and_then(|found| found.attributes.get("replPropertyMetaData"));
+    let bytes = values.and_then(|values| values.first()).context("no metadata")?;
+    let number = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().unwrap());
+    let attributes = bytes.get(16..).context("short metadata")?.chunks_exact(48);
+    let version =
+        attributes.filter(|chunk| number(&chunk[..4]) == DESCRIPTOR).map(|chunk| number(&chunk[4..8]));
+    version.last().context("no descriptor in the metadata")
 }

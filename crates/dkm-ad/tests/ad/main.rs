@@ -1,6 +1,7 @@
 //! The repository against a real domain: Samba, with accounts, groups and tickets of its own.
 
 mod access;
+mod attacks;
 mod conformance;
 mod person;
 mod stage;
@@ -45,7 +46,7 @@ fn run() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let tests: Vec<(&str, fn(&Stage) -> anyhow::Result<()>)> =
-        [access::TESTS, conformance::TESTS, story::TESTS].concat();
+        [access::TESTS, attacks::TESTS, conformance::TESTS, story::TESTS].concat();
     let trials = tests
         .into_iter()
         .map(|(name, test)| {
