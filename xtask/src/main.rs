@@ -6,6 +6,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
+#[cfg(target_os = "linux")]
+mod demo;
 mod fuzz;
 mod licences;
 mod quickstart;
@@ -44,6 +46,9 @@ enum Command {
     /// Start a real Active Directory domain (Samba) on this machine to try things with, and end it
     #[cfg(target_os = "linux")]
     Testbed(testbed::Arguments),
+    /// Show DKM in a real domain, with nothing but this machine
+    #[cfg(target_os = "linux")]
+    Demo(demo::Arguments),
     /// Run the deterministic simulation in release mode; arguments go to `dkm-sim`
     Sim(sim::Arguments),
 }
@@ -57,6 +62,8 @@ fn main() -> ExitCode {
         Command::Vectors(arguments) => vectors::run(&arguments),
         #[cfg(target_os = "linux")]
         Command::Testbed(arguments) => testbed::run(&arguments),
+        #[cfg(target_os = "linux")]
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
     };
     match result {

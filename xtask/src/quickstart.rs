@@ -12,11 +12,23 @@ pub(crate) struct Arguments {
     arguments: Vec<String>,
 }
 
-/// Runs the command. Nothing has to be installed for it: Rust and a C compiler are enough.
+/// Runs the command. Nothing has to be installed for it: Rust and a C compiler are enough, so it is built without
+/// Active Directory, which needs the Kerberos library.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     shell::run(
         shell::cargo()
-            .args(["run", "--quiet", "--locked", "--package", "dkm-cli", "--bin", "dkm", "--", "quickstart"])
+            .args([
+                "run",
+                "--quiet",
+                "--locked",
+                "--no-default-features",
+                "--package",
+                "dkm-cli",
+                "--bin",
+                "dkm",
+                "--",
+                "quickstart",
+            ])
             .args(&arguments.arguments),
     )
 }

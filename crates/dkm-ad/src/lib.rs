@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+pub mod audit;
 mod client;
 mod discovery;
 pub mod init;

@@ -53,6 +53,8 @@ struct Remembered {
     seen: BTreeSet<GroupId>,
     /// Rooms that have been listed: what is new in them is asked for by itself.
     listed: BTreeSet<(GroupId, Room)>,
+    /// A connection that nobody uses, and what was said on it.
+    idle: Option<(Connection, Greeting)>,
 }
 
 impl AdRepository {
@@ -106,6 +108,15 @@ impl Repository for AdRepository {
     fn connect(&self, replica: usize) -> Result<Box<dyn Replica>, RepositoryError> {
         Ok(Box::new(self.0.connect(replica)?))
     }
+
+    fn reconnect(&self, replica: usize) -> Result<Box<dyn Replica>, RepositoryError> {
+        Ok(Box::new(match self.0.take_idle(replica) {
+            Some((connection, greeting)) => {
+                AdReplica::new(self.0.clone(), replica, connection, greeting).used_before()
+            }
+            None => self.0.connect(replica)?,
+        }))
+    }
 }
 
 /// What a domain controller says of itself and of the account.
@@ -119,11 +130,16 @@ pub(crate) struct Greeting {
     pub(crate) domain: Domain,
     /// The time it told, and when that was here.
     pub(crate) clock: (Timestamp, Instant),
+    /// The highest update sequence number that it had given away by then.
+    pub(crate) usn: u64,
 }
 
 /// What every connection asks of the root of the directory, RFC 4512 §5.1 and MS-ADTS §3.1.1.3.2.
 pub(crate) fn root() -> Search {
-    Search::base("", vec!["dsServiceName", "defaultNamingContext", "currentTime", "tokenGroups"])
+    Search::base(
+        "",
+        vec!["dsServiceName", "defaultNamingContext", "currentTime", "tokenGroups", "highestCommittedUSN"],
+    )
 }
 
 impl Shared {
@@ -189,14 +205,33 @@ impl Shared {
         .map_err(|error| unavailable(error.to_string()))
     }
 
-    fn connect(self: &Arc<Self>, number: usize) -> Result<AdReplica, RepositoryError> {
+    fn take_idle(&self, number: usize) -> Option<(Connection, Greeting)> {
+        self.remembered(number)?.idle.take()
+    }
+
+    /// Keeps a connection for the next reading.
+    pub(crate) fn keep_idle(&self, number: usize, connection: Connection, greeting: Greeting) {
+        if connection.is_idle()
+            && let Some(mut remembered) = self.remembered(number)
+        {
+            remembered.idle = Some((connection, greeting));
+        }
+    }
+
+    pub(crate) fn connect(self: &Arc<Self>, number: usize) -> Result<AdReplica, RepositoryError> {
         let mut connection = self.sign_in(number)?;
-        let greeting = self.greet(number, &mut connection)?;
+        let (greeting, _) = self.greet(number, &mut connection, None)?;
         Ok(AdReplica::new(self.clone(), number, connection, greeting))
     }
 
-    /// Learns the ids of the repository and of the replica, in one round trip when the domain controller is known.
-    fn greet(&self, number: usize, connection: &mut Connection) -> Result<Greeting, RepositoryError> {
+    /// Learns the ids of the repository and of the replica, in one round trip when the domain controller is known, and
+    /// what another search finds that may be asked together with it.
+    pub(crate) fn greet(
+        &self,
+        number: usize,
+        connection: &mut Connection,
+        besides: Option<Search>,
+    ) -> Result<(Greeting, Option<Vec<Found>>), RepositoryError> {
         let guess = self.remembered(number).and_then(|remembered| remembered.settings.clone());
         let settings = |dn: String| Search::base(dn, vec!["invocationId", "objectClass"]);
         let mut searches = vec![
@@ -205,6 +240,8 @@ impl Shared {
             Search::base(self.url.domain_dn(), vec!["objectSid"]),
         ];
         searches.extend(guess.clone().map(settings));
+        let asked_besides = besides.is_some();
+        searches.extend(besides);
         let failed = |what: &str| {
             let what = what.to_owned();
             move |error: LdapError| self.error(number, &what, &error)
@@ -224,8 +261,13 @@ impl Shared {
         let service = root.text("dsServiceName").unwrap_or_default().to_owned();
         let described = match guess {
             Some(guess) if guess == service => next(),
-            _ => connection.search(&settings(service.clone())),
+            Some(_) => {
+                let _ = next();
+                connection.search(&settings(service.clone()))
+            }
+            None => connection.search(&settings(service.clone())),
         };
+        let besides = if asked_besides { next().ok() } else { None };
         let described = described
             .map_err(failed("the domain controller's own settings"))?
             .into_iter()
@@ -255,6 +297,7 @@ impl Shared {
         let now = root.text("currentTime").and_then(name::timestamp);
         let greeting = Greeting {
             domain: Domain::single(domain),
+            usn: root.text("highestCommittedUSN").and_then(|usn| usn.parse().ok()).unwrap_or(0),
             clock: (now.ok_or_else(|| self.odd(number, "it does not tell the time"))?, at),
             repository: RepositoryId(self.guid(number, &container, "objectGUID")?),
             replica: ReplicaId(self.guid(number, &described, "invocationId")?),
@@ -264,7 +307,7 @@ impl Shared {
         if let Some(mut remembered) = self.remembered(number) {
             remembered.settings = Some(service);
         }
-        Ok(greeting)
+        Ok((greeting, besides))
     }
 
     fn guid(&self, number: usize, found: &Found, name: &str) -> Result<[u8; 16], RepositoryError> {

@@ -85,13 +85,18 @@ impl Shell {
         Ok(open(&location, options)?)
     }
 
-    /// The group that is meant: `named`, or else option, environment and configuration.
-    pub(crate) fn group_of(&self, client: &Client, named: Option<&String>) -> Result<Group> {
+    /// What the group is called that is meant: `named`, or else option, environment and configuration.
+    pub(crate) fn group_name(&self, named: Option<&String>) -> Result<Option<String>> {
         let config = self.config()?;
         let named = given(named)
             .or_else(|| given(self.global.group.as_ref()))
             .or_else(|| given(config.group.as_ref()));
-        let Some(named) = named else {
+        Ok(named.cloned())
+    }
+
+    /// The group that is meant, as [`group_name`](Self::group_name) has it.
+    pub(crate) fn group_of(&self, client: &Client, named: Option<&String>) -> Result<Group> {
+        let Some(named) = self.group_name(named)? else {
             let names: Vec<String> = client.groups()?.into_iter().map(|group| group.name).collect();
             let there = match names.as_slice() {
                 [] => "there is none yet: dkm group create NAME".to_owned(),
@@ -101,7 +106,7 @@ impl Shell {
                 Failure::usage("no group was named").help(format!("--group NAME, or DKM_GROUP; {there}"))
             );
         };
-        Ok(client.group(named)?)
+        Ok(client.group(&named)?)
     }
 
     /// Whether a group is meant.

@@ -1,6 +1,6 @@
 //! Reading a replica: bytes become records, wrapped material is opened, and each key's id is verified.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use dkm_core::blob::BlobKey;
@@ -9,7 +9,7 @@ use dkm_core::ring::Observed;
 use dkm_core::{Digest, GroupId, KeyId, RepositoryId, Room, SlotName};
 use zeroize::Zeroizing;
 
-use crate::repository::{Entry, Replica, RepositoryError, Stored};
+use crate::repository::{Changes, Entry, Listing, Replica, RepositoryError, Stored};
 use crate::root_key::{RootKeyError, RootKeyProvider};
 
 /// A record that was read whole.
@@ -54,8 +54,52 @@ pub(crate) struct GroupReading {
     pub(crate) unread: Vec<Unread>,
 }
 
-/// What was read of a replica before, by room and entry: equal stamps need not be read again.
-pub(crate) type Known = HashMap<(Room, Entry), Before>;
+/// After so many readings of changes alone, a whole list is read: it shows what was removed.
+const WHOLE_EVERY: u32 = 12;
+
+/// What was read of a replica before: equal stamps need not be read again.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    records: HashMap<(Room, Entry), Before>,
+    /// Entries that could not be used, and might be later.
+    pending: Vec<(Room, Entry)>,
+    marks: HashMap<Room, Mark>,
+}
+
+/// Where the last reading of a room ended.
+#[derive(Debug, Clone)]
+struct Mark {
+    mark: Vec<u8>,
+    since_whole: u32,
+}
+
+impl Known {
+    /// The mark to ask with, unless it is time for a whole list.
+    fn mark(&self, room: Room) -> Option<&[u8]> {
+        self.marks.get(&room).filter(|mark| mark.since_whole < WHOLE_EVERY).map(|mark| mark.mark.as_slice())
+    }
+
+    /// Every entry of a room, with what has changed in its place; and the next mark.
+    fn entries(&self, room: Room, changes: Changes) -> (Vec<Entry>, Option<Mark>) {
+        let since_whole = |partial: bool| {
+            if partial { self.marks.get(&room).map_or(0, |mark| mark.since_whole) + 1 } else { 0 }
+        };
+        let mark = |partial| changes.mark.map(|mark| Mark { mark, since_whole: since_whole(partial) });
+        let (entries, object_len) = match changes.listing {
+            Listing::Whole(entries) => return (entries, mark(false)),
+            Listing::Since { entries, object_len } => (entries, object_len),
+        };
+        let object = |entry: &Entry| entry.stamp.get(..object_len).unwrap_or(&entry.stamp).to_vec();
+        let changed: HashSet<Vec<u8>> = entries.iter().map(object).collect();
+        let before = self.records.keys().chain(&self.pending);
+        let mut all: Vec<Entry> = before
+            .filter(|(of, entry)| *of == room && (changed.is_empty() || !changed.contains(&object(entry))))
+            .map(|(_, entry)| entry.clone())
+            .collect();
+        all.extend(entries);
+        (all, mark(true))
+    }
+}
 
 /// What a record came to when it was read before.
 #[derive(Debug, Clone)]
@@ -77,12 +121,15 @@ pub(crate) fn read_group(
     known: &mut Known,
 ) -> Result<GroupReading, RepositoryError> {
     let mut reading = GroupReading::default();
-    let mut present = Known::new();
+    let mut present = Known::default();
     let repository = replica.repository();
     for room in Room::ALL {
-        for entry in replica.list(group, room)? {
+        let changes = replica.changes(group, room, known.mark(room))?;
+        let (entries, mark) = known.entries(room, changes);
+        present.marks.extend(mark.map(|mark| (room, mark)));
+        for entry in entries {
             let at = (room, entry);
-            if let Some(before) = known.get(&at) {
+            if let Some(before) = known.records.get(&at) {
                 match before {
                     Before::Record(observed) => reading.records.push(ReadRecord {
                         entry: at.1.clone(),
@@ -94,7 +141,7 @@ pub(crate) fn read_group(
                         reading.unread.push(Unread { room, name: at.1.name.clone(), why: why.clone() });
                     }
                 }
-                present.insert(at, before.clone());
+                present.records.insert(at, before.clone());
                 continue;
             }
             let stored = match replica.get(group, room, &at.1) {
@@ -102,7 +149,8 @@ pub(crate) fn read_group(
                 // Shredded between list and get.
                 Err(RepositoryError::NotFound { .. }) => continue,
                 Err(RepositoryError::Unreadable { why, .. }) => {
-                    reading.unread.push(Unread { room, name: at.1.name, why });
+                    reading.unread.push(Unread { room, name: at.1.name.clone(), why });
+                    present.pending.push(at);
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -111,14 +159,16 @@ pub(crate) fn read_group(
                 Ok(read) => {
                     // A key that did not open is tried again: its root key may come back.
                     if read.fault.is_none() {
-                        present.insert(at, Before::Record(read.observed.clone()));
+                        present.records.insert(at, Before::Record(read.observed.clone()));
+                    } else {
+                        present.pending.push(at);
                     }
                     reading.records.push(read);
                 }
                 Err(why) => {
                     let why = why.to_string();
                     reading.unread.push(Unread { room, name: at.1.name.clone(), why: why.clone() });
-                    present.insert(at, Before::Rubbish(why));
+                    present.records.insert(at, Before::Rubbish(why));
                 }
             }
         }

@@ -39,6 +39,16 @@ impl Found {
             .flat_map(|(_, values)| values.iter().map(|value| &**value))
     }
 
+    /// Whether an attribute has more values than the server gave, MS-ADTS §3.1.1.3.1.3.3; those that it gave, if any,
+    /// are under another name.
+    pub(crate) fn is_cut(&self, name: &str) -> bool {
+        self.attributes.iter().any(|(found, _)| {
+            found
+                .split_once(";range=")
+                .is_some_and(|(found, range)| found.eq_ignore_ascii_case(name) && !range.ends_with('*'))
+        })
+    }
+
     /// The first value of an attribute.
     pub(crate) fn bytes(&self, name: &str) -> Option<&[u8]> {
         self.values(name).next()

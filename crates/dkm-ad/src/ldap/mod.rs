@@ -16,7 +16,9 @@ pub use error::LdapError;
 pub(crate) use error::{ALREADY_EXISTS, INSUFFICIENT_ACCESS, NO_SUCH_OBJECT};
 pub(crate) use found::Found;
 pub use kerberos::Identity;
-pub(crate) use search::{Scope, Search, all_of, any_of, equal, greater_or_equal, present, sd_flags_dacl};
+pub(crate) use search::{
+    Scope, Search, all_of, any_of, equal, greater_or_equal, has_bits, present, sd_flags_dacl,
+};
 
 use rasn_ldap::{
     AddRequest, Attribute, AuthenticationChoice, BindRequest, ChangeOperation, Control, DelRequest,
@@ -43,6 +45,8 @@ pub(crate) struct Connection {
     early: VecDeque<LdapMessage>,
     /// How long one operation may take.
     limit: Duration,
+    /// Requests that have no whole answer yet.
+    open: usize,
 }
 
 /// An attribute and its values, as they are written.
@@ -80,7 +84,9 @@ impl Connection {
             let credentials = SaslCredentials::new(text("GSSAPI"), Some(send.into()));
             let request = BindRequest::new(3, text(""), AuthenticationChoice::Sasl(credentials));
             let id = connection.ask(&[(ProtocolOp::BindRequest(request), Vec::new())])?;
-            let answer = match connection.answer(id)?.protocol_op {
+            let answer = connection.answer(id)?;
+            connection.open -= 1;
+            let answer = match answer.protocol_op {
                 ProtocolOp::BindResponse(answer) => answer,
                 other => return Err(unexpected("a bind", &other)),
             };
@@ -105,7 +111,7 @@ impl Connection {
     /// A connection on which nobody has signed in.
     fn unsigned(addresses: &[SocketAddr], connect: Duration, limit: Duration) -> Result<Self, LdapError> {
         let wire = Wire::connect(addresses, Instant::now() + connect)?;
-        Ok(Self { wire, next: 1, early: VecDeque::new(), limit })
+        Ok(Self { wire, next: 1, early: VecDeque::new(), limit, open: 0 })
     }
 
     /// Sends requests in one go; answers the id of the first, the others follow it.
@@ -121,6 +127,7 @@ impl Connection {
             bytes.extend_from_slice(&zeroize::Zeroizing::new(encoded));
             self.next = self.next.checked_add(1).filter(|id| *id < i32::MAX as u32).unwrap_or(1);
         }
+        self.open += requests.len();
         self.wire.send(&bytes)?;
         Ok(first)
     }
@@ -155,6 +162,11 @@ impl Connection {
         }
     }
 
+    /// Whether another may go on with the connection: nothing failed on it, and no answer is on its way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.open == 0 && self.early.is_empty()
+    }
+
     fn begin(&mut self) {
         self.wire.until(Instant::now() + self.limit);
     }
@@ -163,7 +175,9 @@ impl Connection {
     fn call(&mut self, operation: ProtocolOp, controls: Vec<Control>) -> Result<(), LdapError> {
         self.begin();
         let id = self.ask(&[(operation, controls)])?;
-        let result = match self.answer(id)?.protocol_op {
+        let answer = self.answer(id)?;
+        self.open -= 1;
+        let result = match answer.protocol_op {
             ProtocolOp::AddResponse(answer) => answer.0,
             ProtocolOp::ModifyResponse(answer) => answer.0,
             ProtocolOp::DelResponse(answer) => answer.0,

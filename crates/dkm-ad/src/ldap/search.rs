@@ -2,7 +2,7 @@
 
 use rasn::prelude::*;
 use rasn_ldap::{
-    AttributeValueAssertion, Control, Filter, ProtocolOp, ResultCode, SearchRequest,
+    AttributeValueAssertion, Control, Filter, MatchingRuleAssertion, ProtocolOp, ResultCode, SearchRequest,
     SearchRequestDerefAliases, SearchRequestScope,
 };
 
@@ -53,6 +53,16 @@ pub(crate) fn greater_or_equal(attribute: &str, value: impl AsRef<[u8]>) -> Filt
 /// An attribute has any value.
 pub(crate) fn present(attribute: &str) -> Filter {
     Filter::Present(text(attribute))
+}
+
+/// A number has all of these bits: `LDAP_MATCHING_RULE_BIT_AND`, MS-ADTS §3.1.1.3.4.4.1.
+pub(crate) fn has_bits(attribute: &str, bits: u32) -> Filter {
+    Filter::ExtensibleMatch(MatchingRuleAssertion::new(
+        Some(text("1.2.840.113556.1.4.803")),
+        Some(text(attribute)),
+        OctetString::from(bits.to_string().into_bytes()),
+        false,
+    ))
 }
 
 /// All hold.
@@ -218,6 +228,7 @@ impl Connection {
                 }
                 ProtocolOp::SearchResRef(_) => {}
                 ProtocolOp::SearchResDone(done) => {
+                    self.open -= 1;
                     return match done.0.result_code {
                         ResultCode::Success => next_page(message.controls.as_ref()),
                         code => Err(refused(code, &done.0.diagnostic_message.0)),

@@ -102,12 +102,12 @@ impl Wire {
     ) -> Result<T, LdapError> {
         loop {
             let waiting = self.plain.get(self.taken..).unwrap_or_default();
-            if let Some(len) = message_len(waiting)? {
-                if let Some(message) = waiting.get(..len) {
-                    let value = read(message)?;
-                    self.taken += len;
-                    return Ok(value);
-                }
+            if let Some(len) = message_len(waiting)?
+                && let Some(message) = waiting.get(..len)
+            {
+                let value = read(message)?;
+                self.taken += len;
+                return Ok(value);
             }
             self.fill()?;
         }

@@ -9,7 +9,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use dkm::repository::{AccessLine, Entry, GroupAccess, Put, Replica, RepositoryError, Stored};
+use dkm::repository::{
+    AccessLine, Changes, Entry, GroupAccess, Listing, Put, Replica, RepositoryError, Stored,
+};
 use dkm_core::member::Rights;
 use dkm_core::record::RECORD_LEN_MAX;
 use dkm_core::{GroupId, KeyId, Principal, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
@@ -26,6 +28,8 @@ use crate::security::Sid;
 
 /// Half of the second to which the directory rounds its clock down.
 const HALF_A_SECOND_MS: u64 = 500;
+/// Bytes of an `objectGUID`, with which a stamp begins.
+const GUID_LEN: usize = 16;
 /// The name of the object in `control` that announces a group.
 pub(crate) const ANNOUNCED: &str = "announced";
 
@@ -36,7 +40,11 @@ pub(crate) struct AdReplica {
     pub(crate) number: usize,
     pub(crate) connection: Connection,
     pub(crate) greeting: Greeting,
+    /// Whether the connection was used before: it may have been closed, and what was said on it is old.
+    used_before: bool,
     rooms: HashMap<GroupId, Rooms>,
+    /// The group whose rooms were read a moment ago, together with all else.
+    prepared: Option<GroupId>,
     batches: HashMap<(GroupId, Room), Batch>,
     owners: owners::Owners,
 }
@@ -53,10 +61,42 @@ impl AdReplica {
             number,
             connection,
             greeting,
+            used_before: false,
             rooms: HashMap::new(),
+            prepared: None,
             batches: HashMap::new(),
             owners: owners::Owners::default(),
         }
+    }
+
+    /// Marks the connection as one that was used before.
+    pub(crate) fn used_before(mut self) -> Self {
+        self.used_before = true;
+        self
+    }
+
+    /// Reads, in one round trip, what the domain controller says of itself and where a group's rooms are.
+    fn read_rooms_and_greeting(&mut self, group: GroupId) -> Result<(), RepositoryError> {
+        let search = rooms::search(&self.shared, group);
+        let (greeting, found) = self.shared.greet(self.number, &mut self.connection, Some(search))?;
+        self.greeting = greeting;
+        self.used_before = false;
+        let found = found.ok_or_else(|| self.shared.unseen(self.number, group))?;
+        let rooms = Rooms::of(&self.shared, self.number, &self.greeting, group, &found)?;
+        self.rooms.insert(group, rooms);
+        self.prepared = Some(group);
+        Ok(())
+    }
+
+    /// The mark of a reading that began with what this connection was told to begin with.
+    fn mark(&self) -> Vec<u8> {
+        [self.greeting.replica.0.as_slice(), &self.greeting.usn.to_be_bytes()].concat()
+    }
+
+    /// What was given away by then: if the mark is of this very store.
+    fn usn_of(&self, mark: &[u8]) -> Option<u64> {
+        let (replica, usn) = mark.split_at_checked(16)?;
+        (replica == self.greeting.replica.0).then(|| usn.try_into().ok().map(u64::from_be_bytes)).flatten()
     }
 
     pub(crate) fn error(&self, what: &str) -> impl Fn(LdapError) -> RepositoryError + use<> {
@@ -230,7 +270,57 @@ impl Replica for AdReplica {
         Ok(groups)
     }
 
+    fn release(self: Box<Self>) {
+        let Self { shared, number, connection, greeting, .. } = *self;
+        shared.keep_idle(number, connection, greeting);
+    }
+
+    fn prepare(&mut self, group: GroupId) -> Result<(), RepositoryError> {
+        if !self.used_before {
+            self.rooms_now(group)?;
+            self.prepared = Some(group);
+            return Ok(());
+        }
+        match self.read_rooms_and_greeting(group) {
+            // The domain controller has ended it, as it does when a ticket ends or nothing was asked for long.
+            Err(RepositoryError::Unavailable { .. }) => {
+                *self = self.shared.connect(self.number)?;
+                self.prepare(group)
+            }
+            done => done,
+        }
+    }
+
+    fn changes(
+        &mut self,
+        group: GroupId,
+        room: Room,
+        since: Option<&[u8]>,
+    ) -> Result<Changes, RepositoryError> {
+        let mark = Some(self.mark());
+        let Some(usn) = since.and_then(|mark| self.usn_of(mark)).filter(|usn| *usn <= self.greeting.usn)
+        else {
+            return Ok(Changes { listing: Listing::Whole(self.list(group, room)?), mark });
+        };
+        let mut entries = Vec::new();
+        // Nothing at all was written to this domain controller since: there is nothing to ask for.
+        if usn < self.greeting.usn {
+            let rooms = self.rooms(group)?;
+            let found = self.search_room(group, &rooms.contents(room, usn + 1))?;
+            let listed = Self::listed(&found);
+            let taken = self.taken(room, &found, &rooms)?;
+            let batch = self.batches.entry((group, room)).or_default();
+            batch.list(&listed);
+            batch.fill(0, &found, room, rooms.trustees.as_ref(), &taken);
+            entries.extend(listed.into_iter().map(|listed| listed.entry));
+        }
+        Ok(Changes { listing: Listing::Since { entries, object_len: GUID_LEN }, mark })
+    }
+
     fn rights(&mut self, group: GroupId) -> Result<Rights, RepositoryError> {
+        if self.prepared.take() == Some(group) {
+            return Ok(self.rooms(group)?.rights);
+        }
         Ok(self.rooms_now(group)?.rights)
     }
 

@@ -84,6 +84,21 @@ impl Rooms {
                 error => error,
             }
         })?;
+        Self::of(shared, number, greeting, group, &found)
+    }
+
+    /// What a search for them found.
+    ///
+    /// # Errors
+    /// As [`Rooms::read`].
+    pub(super) fn of(
+        shared: &Shared,
+        number: usize,
+        greeting: &Greeting,
+        group: GroupId,
+        found: &[Found],
+    ) -> Result<Self, RepositoryError> {
+        let what = format!("group {group}");
         let one = |room: Room| {
             let mark = mark(group, room);
             let mut those = found.iter().filter(|found| found.text("displayName") == Some(&mark));

@@ -8,10 +8,9 @@ use dkm::repository::conformance::{self, Fixture};
 use dkm::repository::{GroupAccess, READERS_GROUP, Repository};
 use dkm_testbed::{Account, Group};
 
-use super::stage::Stage;
+use super::stage::{Stage, Test};
 
-pub(crate) const TESTS: &[(&str, fn(&Stage) -> Result<()>)] =
-    &[("the_repository_does_what_any_must", the_repository_does_what_any_must)];
+pub(crate) const TESTS: &[Test] = &[("the_repository_does_what_any_must", the_repository_does_what_any_must)];
 
 struct AdFixture<'a> {
     stage: &'a Stage,

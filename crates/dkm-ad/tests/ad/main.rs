@@ -1,9 +1,15 @@
 //! The repository against a real domain: Samba, with accounts, groups and tickets of its own.
 
+// A test may stop at the first fault, and tells on its standard streams.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+
 mod access;
 mod attacks;
+mod audit;
 mod conformance;
 mod person;
+mod refresh;
+mod removal;
 mod stage;
 mod story;
 
@@ -11,7 +17,7 @@ use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use stage::Stage;
+use stage::{Stage, Test};
 
 /// Where Kerberos finds its configuration.
 const CONFIGURATION: &str = "KRB5_CONFIG";
@@ -45,8 +51,17 @@ fn run() -> anyhow::Result<ExitCode> {
         eprintln!("\nSKIPPED: every test against a real domain. {missing}\n");
         return Ok(ExitCode::SUCCESS);
     }
-    let tests: Vec<(&str, fn(&Stage) -> anyhow::Result<()>)> =
-        [access::TESTS, attacks::TESTS, conformance::TESTS, story::TESTS].concat();
+    let tests: Vec<Test> = [
+        access::TESTS,
+        attacks::TESTS,
+        audit::TESTS,
+        audit::PATHS,
+        conformance::TESTS,
+        refresh::TESTS,
+        removal::TESTS,
+        story::TESTS,
+    ]
+    .concat();
     let trials = tests
         .into_iter()
         .map(|(name, test)| {

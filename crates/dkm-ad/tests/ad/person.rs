@@ -74,11 +74,6 @@ impl Person {
         stage.with(|domain| Ok(Self { url: domain.ldap_url(), env: domain.env(), sign_in: &["-x"] }))
     }
 
-    /// What this person's environment holds: for a program of ours that is to act in its name.
-    pub(crate) fn env(&self) -> &[(String, String)] {
-        &self.env
-    }
-
     pub(crate) fn run(&self, program: &str, arguments: &[&str], input: &str) -> Result<Answer> {
         let mut child = Command::new(program)
             .args(self.sign_in)

@@ -12,6 +12,9 @@ use dkm::root_key::FileRootKeys;
 use dkm_ad::{AdRepository, AdUrl, Identity, Limits};
 use dkm_testbed::{Account, Domain, Scope};
 
+/// A test and its name.
+pub(crate) type Test = (&'static str, fn(&Stage) -> Result<()>);
+
 /// A domain and what the tests share in it.
 pub(crate) struct Stage {
     domain: Mutex<Option<Domain>>,
@@ -137,6 +140,11 @@ impl Stage {
             },
         };
         Ok(self.client(founder)?.create_group(new)?)
+    }
+
+    /// The SID of the domain's administrator.
+    pub(crate) fn administrator_sid(&self) -> Result<String> {
+        self.with(|domain| Ok(domain.admin().sid.clone()))
     }
 
     /// The distinguished name of a group's room, as the database has it.

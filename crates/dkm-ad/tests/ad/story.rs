@@ -6,9 +6,9 @@ use dkm::blocking::NewGroup;
 use dkm::core::{Context, Room};
 use dkm::repository::{GroupAccess, Repository as _, RepositoryError};
 
-use super::stage::Stage;
+use super::stage::{Stage, Test};
 
-pub(crate) const TESTS: &[(&str, fn(&Stage) -> Result<()>)] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("members_protect_and_unprotect", members_protect_and_unprotect),
     ("others_do_not_see_that_the_group_exists", others_do_not_see_that_the_group_exists),
     ("administrators_make_groups_and_know_no_key", administrators_make_groups_and_know_no_key),

@@ -1,9 +1,9 @@
 //! `dkm group create`
 
 use clap::Args;
-use dkm::ErrorKind;
 use dkm::blocking::NewGroup;
 use dkm::repository::{GroupAccess, READERS_GROUP};
+use dkm::{ErrorKind, Location};
 use serde_json::json;
 
 use crate::context_pair::parse_pair;
@@ -54,7 +54,7 @@ pub(crate) struct Arguments {
 
 /// What helps an account that may not make it: there is no group yet whose owner could be asked.
 const DENIED: &str = "ask who keeps the repository: you must be able to write to its folder of groups and to that of the \
-                      root keys, and be in the Unix group that --readers names; in Active Directory, one of the repository's makers";
+                      root keys, and be in the Unix group that --readers names";
 
 pub(crate) fn run(arguments: Arguments, shell: &Shell) -> Result {
     let client = shell.client()?;
@@ -64,9 +64,10 @@ pub(crate) fn run(arguments: Arguments, shell: &Shell) -> Result {
     readers.extend(arguments.readers_group.map(|group| format!("{READERS_GROUP}{group}")));
     let access = GroupAccess { readers, creators: arguments.creators, owners: arguments.owner };
     let new = NewGroup { name: arguments.name, description: arguments.description, policy, access };
+    let in_a_folder = matches!(shell.location()?, Location::Directory { .. });
     let group = client.create_group(new).map_err(|error| {
         let failure = Failure::from(error);
-        if failure.kind == ErrorKind::Denied { failure.help(DENIED) } else { failure }
+        if in_a_folder && failure.kind == ErrorKind::Denied { failure.help(DENIED) } else { failure }
     })?;
     let view = group.view()?;
     warning::about(&shell.terminal, &view);

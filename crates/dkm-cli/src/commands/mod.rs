@@ -7,6 +7,8 @@ mod archive_inspect;
 mod archive_restore;
 mod completions;
 mod doctor;
+#[cfg(feature = "active-directory")]
+mod group_audit;
 mod group_create;
 mod group_list;
 mod group_show;
@@ -38,7 +40,7 @@ use crate::shell::Shell;
 pub(crate) enum Command {
     Quickstart(quickstart::Arguments),
     Init(init::Arguments),
-    /// Make, list and show groups
+    /// Make, list, show and audit groups
     #[command(subcommand)]
     Group(Group),
     /// Show and set a group's policy
@@ -79,6 +81,8 @@ pub(crate) enum Group {
     Create(group_create::Arguments),
     List(group_list::Arguments),
     Show(group_show::Arguments),
+    #[cfg(feature = "active-directory")]
+    Audit(group_audit::Arguments),
 }
 
 /// Commands on a policy.
@@ -129,6 +133,8 @@ pub(crate) fn run(command: Command, shell: &Shell) -> Result {
         Command::Group(Group::Create(arguments)) => group_create::run(arguments, shell),
         Command::Group(Group::List(arguments)) => group_list::run(&arguments, shell),
         Command::Group(Group::Show(arguments)) => group_show::run(&arguments, shell),
+        #[cfg(feature = "active-directory")]
+        Command::Group(Group::Audit(arguments)) => group_audit::run(&arguments, shell),
         Command::Policy(Policy::Show(arguments)) => policy_show::run(&arguments, shell),
         Command::Policy(Policy::Set(arguments)) => policy_set::run(&arguments, shell),
         Command::Protect(arguments) => protect::run(&arguments, shell),

@@ -1,9 +1,9 @@
 //! Making a group.
 
-use dkm_core::Room;
 use dkm_core::policy::{Policy, Wrap};
 use dkm_core::record::{GroupRecord, PolicyRecord, Record};
 use dkm_core::ring::RingKey;
+use dkm_core::{Principal, Room};
 
 use super::lifecycle::refused;
 use super::policy::leaves_out;
@@ -17,13 +17,13 @@ impl Engine {
     pub(crate) fn create(&self, new: NewGroup, fill: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
         self.check_first_policy(&new.policy)?;
         // Nothing that anybody sees, and the proof that this account may make the group at all.
-        let (repository, author, reads) = self.on_any_replica(|replica| {
+        let (repository, author) = self.on_any_replica(|replica| {
             replica.create_group(self.group, &new.access)?;
-            let author = replica.author(self.group, Room::Keys)?;
-            Ok((replica.repository(), author, replica.rights(self.group)?.read))
+            // Who does not read the group makes no key of it.
+            let reads = replica.rights(self.group)?.read;
+            let author = if reads { replica.author(self.group, Room::Keys)? } else { None };
+            Ok((replica.repository(), author))
         })?;
-        // Whoever makes a group that he does not read leaves its first key to those who do: he is not to know it.
-        let author = author.filter(|_| reads);
         if let Some(author) = author.as_ref().filter(|who| leaves_out(new.policy.creators.as_ref(), who)) {
             return Err(refused(
                 WHAT,
@@ -57,21 +57,28 @@ impl Engine {
         }
         self.refresh(Need::Fresh)?;
         self.must_hold(&new.name, &new.policy)?;
-        if reads {
-            let first = match self.first_key() {
-                Some(first) => first,
-                None => {
-                    self.make_key(None, self.parts.clock.now(), "first")?;
-                    self.first_key().ok_or_else(|| other_rooms("hold no key that counts"))?
-                }
-            };
-            if author.is_some_and(|author| author != first.attested.creator) {
-                return Err(other_rooms(&format!("hold a key that {} made", first.attested.creator)));
-            }
-            self.await_usable(first.id(), WHAT)?;
+        // Whoever makes a group that he does not read leaves its first key to those who do: he is not to know it.
+        if self.rights().read {
+            self.begin_ring(author.as_ref())?;
         }
         fill(self)?;
         self.on_any_replica(|replica| Ok(replica.announce_group(self.group)?))
+    }
+
+    /// Makes the group's first key, or takes the one that an earlier run of the same author has left, and waits until it
+    /// is usable.
+    fn begin_ring(&self, author: Option<&Principal>) -> Result<()> {
+        let first = match self.first_key() {
+            Some(first) => first,
+            None => {
+                self.make_key(None, self.parts.clock.now(), "first")?;
+                self.first_key().ok_or_else(|| other_rooms("hold no key that counts"))?
+            }
+        };
+        if author.is_some_and(|author| *author != first.attested.creator) {
+            return Err(other_rooms(&format!("hold a key that {} made", first.attested.creator)));
+        }
+        self.await_usable(first.id(), WHAT)
     }
 
     /// The rooms may hold what an earlier run has left, which is as good; what somebody else put there is not.

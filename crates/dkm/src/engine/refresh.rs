@@ -39,15 +39,15 @@ struct Read {
 }
 
 impl Engine {
-    /// Reads all replicas, on fresh connections.
+    /// Reads all replicas: on fresh connections, unless any reading will do.
     ///
     /// # Errors
     /// No replica answers, or one denies; then everything in memory was dropped.
     pub(crate) fn refresh(&self, need: Need) -> Result<(), RepositoryError> {
-        self.flight.fly(need, || self.read_all())
+        self.flight.fly(need, || self.read_all(need))
     }
 
-    fn read_all(&self) -> Result<(), RepositoryError> {
+    fn read_all(&self, need: Need) -> Result<(), RepositoryError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let replicas = self.parts.repository.replicas();
         known.resize_with(replicas, KnownOf::default);
@@ -57,7 +57,7 @@ impl Engine {
         let mut fault = None;
         for (number, known) in known.iter_mut().enumerate() {
             let mut report = ReplicaReport { number, id: None, clock: None, error: None };
-            match self.read_replica(number, known) {
+            match self.read_replica(number, known, need) {
                 Ok(read) => {
                     report.id = Some(read.id);
                     report.clock = read.clock;
@@ -102,15 +102,20 @@ impl Engine {
         let returned = self.take_in(&mut state, &mut reads);
         drop(state);
         self.erase(&mut reads, &returned);
+        reads.into_iter().for_each(|read| read.connection.release());
         Ok(())
     }
 
-    fn read_replica(&self, number: usize, known: &mut KnownOf) -> Result<Read, RepositoryError> {
-        let mut connection = self.parts.repository.connect(number)?;
+    fn read_replica(&self, number: usize, known: &mut KnownOf, need: Need) -> Result<Read, RepositoryError> {
+        let mut connection = match need {
+            Need::Any => self.parts.repository.reconnect(number)?,
+            Need::Fresh => self.parts.repository.connect(number)?,
+        };
+        connection.prepare(self.group)?;
         let id = connection.id();
         if known.replica != Some(id) {
             // Another store answers under this number: what was read of the other says nothing about it.
-            *known = KnownOf { replica: Some(id), records: Known::new() };
+            *known = KnownOf { replica: Some(id), records: Known::default() };
         }
         let rights = connection.rights(self.group)?;
         let mut author = |room| connection.author(self.group, room);

@@ -39,6 +39,14 @@ pub trait Repository: fmt::Debug + Send + Sync {
     /// [`RepositoryError::Unavailable`] if it does not answer, [`RepositoryError::Denied`] if it turns this account
     /// away, [`RepositoryError::NotARepository`] if there is none.
     fn connect(&self, replica: usize) -> Result<Box<dyn Replica>, RepositoryError>;
+
+    /// A connection for a reading that need not see the newest membership: one that was used before will do.
+    ///
+    /// # Errors
+    /// As [`Repository::connect`].
+    fn reconnect(&self, replica: usize) -> Result<Box<dyn Replica>, RepositoryError> {
+        self.connect(replica)
+    }
 }
 
 /// A connection to one replica.
@@ -88,6 +96,31 @@ pub trait Replica: fmt::Debug + Send {
     /// # Errors
     /// [`RepositoryError::Denied`] or [`RepositoryError::NotFound`] without the right to read the group.
     fn list(&mut self, group: GroupId, room: Room) -> Result<Vec<Entry>, RepositoryError>;
+
+    /// Gives the connection back after a reading that went well. By default it ends.
+    fn release(self: Box<Self>) {}
+
+    /// Tells that a group will be read now, so that what it takes can be asked together. By default nothing is.
+    ///
+    /// # Errors
+    /// As [`Replica::rights`].
+    fn prepare(&mut self, _group: GroupId) -> Result<(), RepositoryError> {
+        Ok(())
+    }
+
+    /// What a room holds, as far as it differs from an earlier reading that ended with the mark `since`. By default, and
+    /// where the mark says nothing to this replica any more, it is the whole list.
+    ///
+    /// # Errors
+    /// As [`Replica::list`].
+    fn changes(
+        &mut self,
+        group: GroupId,
+        room: Room,
+        _since: Option<&[u8]>,
+    ) -> Result<Changes, RepositoryError> {
+        Ok(Changes { listing: Listing::Whole(self.list(group, room)?), mark: None })
+    }
 
     /// A record's bytes and what the repository attests of it.
     ///
@@ -147,6 +180,30 @@ pub struct Entry {
     pub name: SlotName,
     /// Opaque; an equal stamp in the same slot and replica means equal bytes and attestation.
     pub stamp: Vec<u8>,
+}
+
+/// What a room holds, or how that differs from an earlier reading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listing {
+    /// Every record.
+    Whole(Vec<Entry>),
+    /// Every record that was added or changed since, and perhaps others. Records that were removed are not told: readers
+    /// take a whole list from time to time.
+    Since {
+        /// The records.
+        entries: Vec<Entry>,
+        /// So many bytes at the beginning of a stamp name the object: an entry takes the place of the one that it had.
+        object_len: usize,
+    },
+}
+
+/// An answer to [`Replica::changes`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// What there is.
+    pub listing: Listing,
+    /// Opaque; what to ask with next time. None where the replica can't tell what changed.
+    pub mark: Option<Vec<u8>>,
 }
 
 /// A record as it is stored. `Debug` shows its length only: it may hold key material.
