@@ -101,9 +101,7 @@ impl Leaving {
 fn removal_ends_with_the_tickets(stage: &Stage) -> Result<()> {
     let mut leaving = Leaving::new(stage)?;
     stage.with(|domain| domain.remove_member(&leaving.readers, &leaving.account.dn))?;
-    // Memberships stand in tickets, and a domain controller looks at them when a connection is opened. A client reads on
-    // over the connection that it has.
-    leaving.client.refresh()?;
+    // Memberships stand in tickets, and a domain controller looks at them when a connection is opened.
     ensure!(leaving.uses_cached_keys());
     ensure!(leaving.connection_reads()?);
     ensure!(leaving.reads(&leaving.service_ticket)?);
