@@ -27,6 +27,9 @@ pub(crate) enum Made {
     Adopted,
 }
 
+/// How many slots in a row may be taken by what this account can't see before a client gives up.
+const HIDDEN_MAX: usize = 64;
+
 impl Engine {
     /// Does what the plan says, if it says anything. A failure is told and does not hinder protect.
     pub(crate) fn drive(&self) {
@@ -98,8 +101,29 @@ impl Engine {
         activates_at: Timestamp,
         cause: &str,
     ) -> Result<Made> {
+        for _ in 0..HIDDEN_MAX {
+            let attempt = self.state().member.ring().free_attempt(predecessor);
+            let made = self.try_slot(predecessor, attempt, activates_at, cause)?;
+            let mut state = self.state();
+            if matches!(made, Made::Created(_)) || state.member.ring().free_attempt(predecessor) != attempt {
+                return Ok(made);
+            }
+            // What took the slot shows itself to nobody: it is no key, and the next slot is as good.
+            let slot = SlotName::for_key(predecessor, attempt);
+            tracing::warn!(group = %self.group, %slot, "a slot is taken by something that may not be read");
+            state.member.note_unread([slot]);
+        }
+        Ok(Made::Adopted)
+    }
+
+    fn try_slot(
+        &self,
+        predecessor: Option<KeyId>,
+        attempt: u32,
+        activates_at: Timestamp,
+        cause: &str,
+    ) -> Result<Made> {
         let policy = self.policy()?;
-        let attempt = self.state().member.ring().free_attempt(predecessor);
         let mut material = Zeroizing::new([0u8; 32]);
         aws_lc_rs::rand::fill(material.as_mut_slice())
             .map_err(|_| Error::Internal("the system gives no randomness".to_owned()))?;
