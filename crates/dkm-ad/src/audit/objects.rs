@@ -11,7 +11,7 @@ use super::holders::Right;
 use super::judge::{Judge, Meaning, meaning};
 use super::kind::PathKind;
 use super::report::Effect;
-use crate::ldap::{Scope, Search, any_of, equal, present};
+use crate::ldap::{Scope, Search, all_of, any_of, equal, present};
 use crate::replica::rooms::mark;
 use crate::repository::AdRepository;
 use crate::roles;
@@ -35,7 +35,11 @@ impl Layout {
         group: GroupId,
     ) -> Result<Self, RepositoryError> {
         let shared = repository.shared();
-        let filter = any_of(Room::ALL.map(|room| equal("displayName", mark(group, room))).to_vec());
+        // A contact in a room may bear a room's mark: whoever adds keys can make one.
+        let filter = all_of(vec![
+            equal("objectClass", "container"),
+            any_of(Room::ALL.map(|room| equal("displayName", mark(group, room))).to_vec()),
+        ]);
         let found = directory.in_container(filter, "the group's rooms")?;
         let one = |room| {
             let mark = mark(group, room);

@@ -6,7 +6,7 @@ use dkm_core::{GroupId, Room};
 use super::rooms::{CONTACT, mark};
 use super::{ANNOUNCED, AdReplica};
 use crate::accounts::{self, Account};
-use crate::ldap::{ALREADY_EXISTS, NO_SUCH_OBJECT, Scope, Search, any_of, equal};
+use crate::ldap::{ALREADY_EXISTS, NO_SUCH_OBJECT, Scope, Search, all_of, any_of, equal};
 use crate::roles;
 use crate::security::{AccessMask, Ace, AclSlot, Entry, SecurityDescriptor, Sid, Template, Trustees, sid};
 
@@ -17,7 +17,7 @@ impl AdReplica {
     pub(super) fn make_group(&mut self, group: GroupId, access: &GroupAccess) -> Result<(), RepositoryError> {
         let what = format!("making group {group}");
         let container = self.shared.url.container_dn();
-        let dn = format!("CN={group},{container}");
+        let dn = format!("CN={},{container}", unguessable()?);
         if self.rooms_now(group).is_ok() {
             return Err(RepositoryError::Invalid(format!("group {group} is there already")));
         }
@@ -91,7 +91,11 @@ impl AdReplica {
         let search = Search {
             base: container.clone(),
             scope: Scope::Subtree,
-            filter: equal("displayName", format!("dkm {RECOVERY}")),
+            // A creator's contact may bear that name, too.
+            filter: all_of(vec![
+                equal("objectClass", "group"),
+                equal("displayName", format!("dkm {RECOVERY}")),
+            ]),
             attributes: vec!["objectSid"],
             paged: false,
         };
@@ -215,6 +219,16 @@ impl AdReplica {
             }
         }
     }
+}
+
+/// A name for a group's container. The group's id will not do, for it stands in every blob: Samba 4.17 answers compare
+/// requests (RFC 4511 §4.10) without asking the DACL, so who knows an object's name can test its values. Clients find the
+/// rooms by their marks.
+fn unguessable() -> Result<String, RepositoryError> {
+    let mut random = [0u8; 16];
+    getrandom::fill(&mut random)
+        .map_err(|error| RepositoryError::Invalid(format!("the system gives no randomness: {error}")))?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// A template under which its maker can finish the object and then [settle](AdReplica::settle) it.

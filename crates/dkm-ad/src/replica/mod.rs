@@ -1,6 +1,7 @@
 //! A connection to one domain controller, as a replica.
 
 mod create;
+mod owners;
 mod records;
 pub(crate) mod rooms;
 
@@ -45,6 +46,7 @@ pub(crate) struct AdReplica {
     /// The group whose rooms were read a moment ago, together with all else.
     prepared: Option<GroupId>,
     batches: HashMap<(GroupId, Room), Batch>,
+    owners: owners::Owners,
 }
 
 impl AdReplica {
@@ -63,6 +65,7 @@ impl AdReplica {
             rooms: HashMap::new(),
             prepared: None,
             batches: HashMap::new(),
+            owners: owners::Owners::default(),
         }
     }
 
@@ -160,7 +163,9 @@ impl AdReplica {
         search.attributes.extend(CONTENT);
         let found = self.search_room(group, &search)?;
         let found = found.iter().find(|found| Listed::of(found).is_some_and(|listed| listed.entry == *entry));
-        Ok(found.map(|found| records::stored(found, room, rooms.trustees.as_ref())))
+        let Some(found) = found else { return Ok(None) };
+        let taken = self.taken(room, std::slice::from_ref(found), &rooms)?;
+        Ok(Some(records::stored(found, room, rooms.trustees.as_ref(), &taken)))
     }
 
     fn gone(&self, entry: &Entry) -> RepositoryError {
@@ -303,9 +308,10 @@ impl Replica for AdReplica {
         let rooms = self.rooms(group)?;
         let found = self.search_room(group, &rooms.contents(room, known.map_or(0, |usn| usn + 1)))?;
         let listed = Self::listed(&found);
+        let taken = self.taken(room, &found, &rooms)?;
         let batch = self.batches.entry((group, room)).or_default();
         batch.list(&listed);
-        batch.fill(0, &found, room, rooms.trustees.as_ref());
+        batch.fill(0, &found, room, rooms.trustees.as_ref(), &taken);
         let entries = listed.into_iter().map(|listed| listed.entry).collect();
         let listing = match known {
             Some(_) => Listing::Since { entries, object_len: GUID_LEN },
@@ -339,8 +345,9 @@ impl Replica for AdReplica {
         if let Some(since) = batch.wants(entry) {
             let search = rooms.contents(room, since);
             let found = self.search_room(group, &search)?;
+            let taken = self.taken(room, &found, &rooms)?;
             let batch = self.batches.entry((group, room)).or_default();
-            batch.fill(since, &found, room, rooms.trustees.as_ref());
+            batch.fill(since, &found, room, rooms.trustees.as_ref(), &taken);
         }
         let batch = self.batches.entry((group, room)).or_default();
         let known = batch.knows(entry);

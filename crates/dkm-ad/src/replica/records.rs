@@ -1,16 +1,17 @@
 //! Records as objects: what is listed, what is read together, and what the directory attests.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use dkm::repository::{Entry, RepositoryError, Stored};
 use dkm_core::record::{Change, Record};
-use dkm_core::{Attestation, GroupId, KeyId, Principal, Room};
+use dkm_core::{Attestation, GroupId, KeyId, Principal, Room, SlotName};
 use zeroize::Zeroizing;
 
 use crate::ldap::{Found, all_of, equal, greater_or_equal};
 use crate::name;
-use crate::security::{Deviation, SecurityDescriptor, Trustees, compare};
+use crate::security::{Deviation, SecurityDescriptor, Sid, Trustees, compare};
 
+use super::ANNOUNCED;
 use super::rooms::{CONTACT, Rooms};
 
 /// The attribute that holds a record's bytes: up to 100 KiB, in no copy of the global catalogue, read by nobody whom the
@@ -41,9 +42,13 @@ pub(super) struct Batch {
 }
 
 impl Listed {
-    /// An object as a list shows it; none if it is no record.
+    /// An object as a list shows it; none if it takes no slot. One that is at odds with itself takes the slot of its name
+    /// and is read as no record: or whoever adds such objects could keep the slot for himself, unseen.
     pub(super) fn of(found: &Found) -> Option<Self> {
-        let name = name::slot(found.text("name")?, found.text("displayName")?)?;
+        let name = match slot_of(found) {
+            Some(slot) => slot,
+            None => found.text("name").filter(|name| *name != ANNOUNCED)?.parse().ok()?,
+        };
         let usn: u64 = found.text("uSNChanged")?.parse().ok()?;
         let mut stamp = found.bytes("objectGUID")?.to_vec();
         stamp.extend_from_slice(&usn.to_be_bytes());
@@ -51,8 +56,21 @@ impl Listed {
     }
 }
 
-/// What the directory holds of a record. `trustees` tell what its descriptor must be.
-pub(super) fn stored(found: &Found, room: Room, trustees: Option<&Trustees>) -> Result<Stored, String> {
+fn slot_of(found: &Found) -> Option<SlotName> {
+    name::slot(found.text("name")?, found.text("displayName")?)
+}
+
+/// What the directory holds of a record. `trustees` tell what its descriptor must be; `taken` are owners who must have
+/// taken a key, for they do not make any.
+pub(super) fn stored(
+    found: &Found,
+    room: Room,
+    trustees: Option<&Trustees>,
+    taken: &BTreeSet<Sid>,
+) -> Result<Stored, String> {
+    if slot_of(found).is_none() {
+        return Err("its name and its displayName do not agree".to_owned());
+    }
     let descriptor = found
         .bytes("nTSecurityDescriptor")
         .ok_or("its descriptor may not be read")
@@ -69,6 +87,7 @@ pub(super) fn stored(found: &Found, room: Room, trustees: Option<&Trustees>) -> 
             Room::Control => trustees.control_record(owner),
         };
         !compare(&descriptor, &template).iter().any(Deviation::widens)
+            && !(room == Room::Keys && taken.contains(&owner))
     });
     Ok(Stored {
         bytes: Zeroizing::new(bytes.to_vec()),
@@ -86,11 +105,18 @@ impl Batch {
     }
 
     /// Takes in what was read with all contents, from a number on.
-    pub(super) fn fill(&mut self, since: u64, found: &[Found], room: Room, trustees: Option<&Trustees>) {
+    pub(super) fn fill(
+        &mut self,
+        since: u64,
+        found: &[Found],
+        room: Room,
+        trustees: Option<&Trustees>,
+        taken: &BTreeSet<Sid>,
+    ) {
         self.since = Some(self.since.map_or(since, |before| before.min(since)));
         for object in found {
             if let Some(listed) = Listed::of(object) {
-                self.read.insert(listed.entry, stored(object, room, trustees));
+                self.read.insert(listed.entry, stored(object, room, trustees, taken));
             }
         }
     }
@@ -137,6 +163,14 @@ pub(super) fn about(group: GroupId, bytes: &[u8]) -> Option<(KeyId, bool)> {
         Record::Status(status) => Some((status.key, status.change == Change::Destroyed)),
         _ => None,
     }
+}
+
+/// Who owns these objects.
+pub(super) fn owners(found: &[Found]) -> BTreeSet<Sid> {
+    found
+        .iter()
+        .filter_map(|found| SecurityDescriptor::parse(found.bytes("nTSecurityDescriptor")?).ok()?.owner)
+        .collect()
 }
 
 /// The error for one record that is not served.

@@ -4,7 +4,7 @@ use dkm::repository::RepositoryError;
 use dkm_core::member::Rights;
 use dkm_core::{GroupId, Room};
 
-use crate::ldap::{Connection, Found, Scope, Search, any_of, equal};
+use crate::ldap::{Connection, Found, Scope, Search, all_of, any_of, equal};
 use crate::name;
 use crate::repository::{Greeting, Shared};
 use crate::roles;
@@ -42,7 +42,11 @@ pub(super) fn search(shared: &Shared, group: GroupId) -> Search {
     Search {
         base: shared.url.container_dn(),
         scope: Scope::Subtree,
-        filter: any_of(Room::ALL.map(|room| equal("displayName", mark(group, room))).to_vec()),
+        // Creators add contacts with whatever names they like, and may not make containers.
+        filter: all_of(vec![
+            equal("objectClass", "container"),
+            any_of(Room::ALL.map(|room| equal("displayName", mark(group, room))).to_vec()),
+        ]),
         attributes: vec![
             "displayName",
             "objectGUID",

@@ -58,15 +58,16 @@ impl<'a> Scene<'a> {
     }
 
     fn key(&self) -> Result<String> {
+        let room = self.room("keys");
         self.stage.with(|domain| {
-            let room = self.room("keys");
             let found = domain.search(&room, dkm_testbed::Scope::One, "(objectClass=contact)", &["cn"])?;
             Ok(found.first().context("no key")?.dn.clone())
         })
     }
 
     fn room(&self, room: &str) -> String {
-        format!("CN={room},CN={},{}", self.group.id(), self.stage.url().container_dn())
+        let room = if room == "control" { dkm::core::Room::Control } else { dkm::core::Room::Keys };
+        self.stage.room(self.group.id(), room).unwrap()
     }
 
     /// Adds entries in SDDL to an object's DACL.
@@ -177,13 +178,12 @@ fn finds_a_swapped_access_list(stage: &Stage) -> Result<()> {
     let scene = Scene::set(stage)?;
     let (impostor, namesake) = (stage.account("impostor")?, stage.account("namesake")?);
     let other = stage.readers(&[&impostor])?;
+    let control = scene.room("control");
     stage.with(|domain| {
         domain.modify_ldif(&format!(
             "dn: {control}\nchangetype: modify\ndelete: description\ndescription: readers {}\n-\n\
              add: description\ndescription: readers {}\n",
-            scene.readers.sid,
-            other.sid,
-            control = scene.room("control")
+            scene.readers.sid, other.sid,
         ))?;
         // Anybody may be called like a room: only what is in the container is one.
         domain.modify_ldif(&format!(

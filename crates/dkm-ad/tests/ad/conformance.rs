@@ -30,8 +30,8 @@ impl AdFixture<'_> {
 
     /// The object in a slot, and where a new one would be.
     fn record(&self, group: GroupId, room: Room, name: &SlotName) -> String {
-        let url = self.stage.url();
-        format!("CN={name},CN={room},CN={group},{}", url.container_dn())
+        let room = self.stage.room(group, room).expect("the group is there");
+        format!("CN={name},{room}")
     }
 }
 

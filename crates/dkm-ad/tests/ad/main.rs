@@ -3,9 +3,13 @@
 // A test may stop at the first fault, and tells on its standard streams.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
+mod access;
+mod attacks;
 mod audit;
 mod conformance;
+mod person;
 mod refresh;
+mod removal;
 mod stage;
 mod story;
 #[path = "../support/mod.rs"]
@@ -15,6 +19,16 @@ mod support;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let tests = [audit::TESTS, audit::PATHS, conformance::TESTS, refresh::TESTS, story::TESTS].concat();
+    let tests = [
+        access::TESTS,
+        attacks::TESTS,
+        audit::TESTS,
+        audit::PATHS,
+        conformance::TESTS,
+        refresh::TESTS,
+        removal::TESTS,
+        story::TESTS,
+    ]
+    .concat();
     support::run(&dkm_testbed::Options::default(), false, tests)
 }

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use anyhow::{Context as _, Result, anyhow};
 use dkm::blocking::{Client, Group, NewGroup, Options};
 use dkm::core::policy::Policy;
+use dkm::core::{GroupId, Room};
 use dkm::repository::{GroupAccess, READERS_GROUP, Repository as _};
 use dkm::root_key::FileRootKeys;
 use dkm_ad::{AdRepository, AdUrl, Identity, Limits};
-use dkm_testbed::{Account, Domain};
+use dkm_testbed::{Account, Domain, Scope};
 
 use super::support::CONFIGURATION;
 
@@ -156,8 +157,20 @@ impl Stage {
         Ok(self.client(founder)?.create_group(new)?)
     }
 
+    /// The SID of the domain's administrator.
+    pub(crate) fn administrator_sid(&self) -> Result<String> {
+        self.with(|domain| Ok(domain.admin().sid.clone()))
+    }
+
+    /// The distinguished name of a group's room, as the database has it.
+    pub(crate) fn room(&self, group: GroupId, room: Room) -> Result<String> {
+        let filter = format!("(&(objectClass=container)(displayName={group}/{room}))");
+        let found = self.with(|domain| domain.search(domain.base(), Scope::Sub, &filter, &["cn"]))?;
+        Ok(found.first().context("the group has no such room")?.dn.clone())
+    }
+
     /// Whether an account sees a group at all.
-    pub(crate) fn sees(&self, account: &Account, group: dkm::core::GroupId) -> Result<bool> {
+    pub(crate) fn sees(&self, account: &Account, group: GroupId) -> Result<bool> {
         let mut connection = self.open(account)?.connect(0)?;
         Ok(connection.groups()?.contains(&group) || connection.rights(group).is_ok())
     }

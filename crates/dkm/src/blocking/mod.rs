@@ -190,12 +190,12 @@ impl Client {
         let mut answered = false;
         let mut fault = None;
         for number in 0..self.parts.repository.replicas() {
-            let groups = self.parts.repository.connect(number).and_then(|mut replica| {
+            let shown = self.parts.repository.connect(number).and_then(|mut replica| {
                 let groups = groups_of(replica.as_mut())?;
                 replica.release();
                 Ok(groups)
             });
-            match groups {
+            match shown {
                 Ok(groups) => {
                     answered = true;
                     if !goes_on(groups) {

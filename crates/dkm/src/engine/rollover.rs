@@ -27,6 +27,9 @@ pub(crate) enum Made {
     Adopted,
 }
 
+/// How many slots in a row may be taken by what this account can't see before a client gives up.
+const HIDDEN_MAX: usize = 64;
+
 impl Engine {
     /// Does what the plan says, if it says anything. A failure is told and does not hinder protect.
     pub(crate) fn drive(&self) {
@@ -98,8 +101,29 @@ impl Engine {
         activates_at: Timestamp,
         cause: &str,
     ) -> Result<Made> {
+        for _ in 0..HIDDEN_MAX {
+            let attempt = self.state().member.ring().free_attempt(predecessor);
+            let made = self.try_slot(predecessor, attempt, activates_at, cause)?;
+            let mut state = self.state();
+            if matches!(made, Made::Created(_)) || state.member.ring().free_attempt(predecessor) != attempt {
+                return Ok(made);
+            }
+            // What took the slot shows itself to nobody: it is no key, and the next slot is as good.
+            let slot = SlotName::for_key(predecessor, attempt);
+            tracing::warn!(group = %self.group, %slot, "a slot is taken by something that may not be read");
+            state.member.note_unread([slot]);
+        }
+        Ok(Made::Adopted)
+    }
+
+    fn try_slot(
+        &self,
+        predecessor: Option<KeyId>,
+        attempt: u32,
+        activates_at: Timestamp,
+        cause: &str,
+    ) -> Result<Made> {
         let policy = self.policy()?;
-        let attempt = self.state().member.ring().free_attempt(predecessor);
         let mut material = Zeroizing::new([0u8; 32]);
         aws_lc_rs::rand::fill(material.as_mut_slice())
             .map_err(|_| Error::Internal("the system gives no randomness".to_owned()))?;
@@ -212,6 +236,20 @@ impl Engine {
             .map_or_else(|| Error::Internal("a repository without replicas".to_owned()), Error::Repository))
     }
 
+    /// Looks at the group on the first replica that answers, on a connection that is there if there is one.
+    pub(crate) fn look<T>(
+        &self,
+        mut look: impl FnMut(&mut dyn Replica) -> Result<T, RepositoryError>,
+    ) -> Option<T> {
+        self.replicas_by_health().into_iter().find_map(|number| {
+            let mut replica = self.parts.repository.reconnect(number).ok()?;
+            replica.prepare(self.group).ok()?;
+            let seen = look(replica.as_mut()).ok()?;
+            replica.release();
+            Some(seen)
+        })
+    }
+
     /// The numbers of all replicas: those first that the last reading found whole, in the repository's order, so that a
     /// replica that is down costs its deadline once and not with every change.
     fn replicas_by_health(&self) -> Vec<usize> {
@@ -227,20 +265,6 @@ impl Engine {
         let mut numbers: Vec<usize> = (0..self.parts.repository.replicas()).collect();
         numbers.sort_by_key(|number| failed.contains(number));
         numbers
-    }
-
-    /// Looks at the group on the first replica that answers, on a connection that is there if there is one.
-    pub(crate) fn look<T>(
-        &self,
-        mut look: impl FnMut(&mut dyn Replica) -> Result<T, RepositoryError>,
-    ) -> Option<T> {
-        self.replicas_by_health().into_iter().find_map(|number| {
-            let mut replica = self.parts.repository.reconnect(number).ok()?;
-            replica.prepare(self.group).ok()?;
-            let seen = look(replica.as_mut()).ok()?;
-            replica.release();
-            Some(seen)
-        })
     }
 
     /// Puts a record into its slot on any replica.

@@ -98,7 +98,9 @@ impl RepositoryError {
         let text = match self {
             Self::Denied { .. } => "run it as a member of the group, or ask the group's owner",
             Self::NotFound { .. } => "dkm group list shows what this account may see",
-            Self::Unavailable { .. } => "check that the repository is mounted and answers, then try again",
+            Self::Unavailable { .. } => {
+                "check that the repository can be reached and answers, then try again"
+            }
             Self::NoSpace { .. } => {
                 "free some space; nothing was lost, and the same command can be run again"
             }
