@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod domain;
 mod files;
 mod measure;
 mod memory;
@@ -50,6 +51,7 @@ const MEASUREMENTS: &[(&str, Measurement)] = &[
     ("ring", |_, effort| ring::ring(effort)),
     ("threads", |_, effort| memory::threads(effort)),
     ("overhead", |_, _| memory::overhead()),
+    ("domain", |arguments, _| domain::cold_start(&arguments.dkm, arguments.quick)),
 ];
 
 fn main() -> Result<()> {

@@ -24,6 +24,7 @@ pub(crate) struct Arguments {
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     setup::need(&[setup::AGE])?;
+    setup::need(setup::DOMAIN)?;
     setup::cargo_tool("rage", "rage")?;
     // The command itself, whose time and memory are measured from outside.
     shell::run(shell::cargo().args(["build", "--locked", "--release", "--package", "dkm-cli"]))?;

@@ -56,11 +56,12 @@ fn say(text: &str) {
 
 impl Stage {
     fn story(&self) -> Result<()> {
-        say("A domain, dkm.test. Two service accounts in a security group, and somebody who is in none.");
+        say("A domain, dkm.test. Three service accounts in a security group, and somebody who is in none.");
         let (mail, web) = (self.domain.add_user("svc-mail")?, self.domain.add_user("svc-web")?);
+        let auditor = self.domain.add_user("svc-audit")?;
         let mallory = self.domain.add_user("mallory")?;
         let services = self.domain.add_group("dkm-services")?;
-        for member in [&mail, &web] {
+        for member in [&mail, &web, &auditor] {
             self.domain.add_member(&services, &member.dn)?;
         }
         let admin = self.domain.admin().clone();
@@ -70,7 +71,7 @@ impl Stage {
         let (plain, blob) = (text(&plain)?, text(&blob)?);
 
         say("An administrator makes the repository and a group. He is in neither: he will read no key.");
-        self.does(&admin, &["ad", "init"], 0)?;
+        self.does(&admin, &["ad", "init", "--makers", "svc-audit"], 0)?;
         let create = [
             "group",
             "create",
@@ -118,20 +119,23 @@ impl Stage {
         self.domain.remove_member(&services, &web.dn)?;
         self.does(&web, &["unprotect", "-g", "mail", "-c", "account=alice", blob], 3)?;
 
-        say("Who could read the keys, by whatever way? The audit names the paths.");
-        self.audit(&admin, &[&mail])?;
+        say(
+            "Who could read the keys, by whatever way? Once with all services listed, once with one left out.",
+        );
+        self.audit(&auditor, &[&mail, &auditor], 0)?;
+        self.audit(&auditor, &[&auditor], 7)?;
         println!("\nAll of it is in {}; the domain has ended.", self.folder.display());
         Ok(())
     }
 
-    fn audit(&self, admin: &Account, services: &[&Account]) -> Result<()> {
+    fn audit(&self, auditor: &Account, services: &[&Account], expected: i32) -> Result<()> {
         let list = self.folder.join("services.txt");
         let lines: String = services.iter().map(|who| format!("{} {}\n", who.sid, who.sam)).collect();
         fs::write(&list, lines)?;
         self.does(
-            admin,
+            auditor,
             &["group", "audit", "-g", "mail", "--services", text(&list)?, "--unsigned-services"],
-            0,
+            expected,
         )
     }
 

@@ -10,6 +10,7 @@ mod discovery;
 pub mod init;
 mod ldap;
 mod name;
+mod patience;
 mod replica;
 mod repository;
 mod roles;

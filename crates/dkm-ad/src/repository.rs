@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use dkm::repository::{Replica, Repository, RepositoryError};
 use dkm_core::policy::Policy;
-use dkm_core::{GroupId, ReplicaId, RepositoryId, Room, Timestamp};
+use dkm_core::{GroupId, ReplicaId, RepositoryId, Timestamp};
 
 use crate::ldap::{Connection, Found, Identity, LdapError, NO_SUCH_OBJECT, Search};
 use crate::name;
+use crate::patience;
 use crate::replica::AdReplica;
 use crate::security::{Domain, Sid};
 use crate::url::{AdUrl, Controller};
@@ -17,7 +18,7 @@ use crate::url::{AdUrl, Controller};
 /// How long a client waits for a domain controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// For connecting and signing in.
+    /// For connecting and signing in, with what that needs of the name service and of Kerberos.
     pub connect: Duration,
     /// For one request.
     pub request: Duration,
@@ -49,10 +50,10 @@ pub(crate) struct Shared {
 struct Remembered {
     /// The object that describes the domain controller, asked together with all else next time.
     settings: Option<String>,
+    /// Its database, when it was last connected to.
+    replica: Option<ReplicaId>,
     /// Groups that this account has read there. If such a group is not seen any more, that is a decision.
     seen: BTreeSet<GroupId>,
-    /// Rooms that have been listed: what is new in them is asked for by itself.
-    listed: BTreeSet<(GroupId, Room)>,
     /// A connection that nobody uses, and what was said on it.
     idle: Option<(Connection, Greeting)>,
 }
@@ -171,11 +172,6 @@ impl Shared {
         }
     }
 
-    /// Whether a room was listed there before; from now on it was.
-    pub(crate) fn was_listed(&self, number: usize, group: GroupId, room: Room) -> bool {
-        self.remembered(number).is_some_and(|mut remembered| !remembered.listed.insert((group, room)))
-    }
-
     /// An error of a domain controller, in a repository's words.
     pub(crate) fn error(&self, number: usize, what: &str, error: &LdapError) -> RepositoryError {
         let location = self.place(number);
@@ -193,16 +189,14 @@ impl Shared {
             location: self.url.to_string(),
             why: format!("it has no replica {number}"),
         })?;
-        let unavailable = |why: String| RepositoryError::Unavailable { location: self.place(number), why };
-        let addresses = controller.addresses().map_err(unavailable)?;
-        Connection::open(
-            &controller.host,
-            &addresses,
-            &self.identity,
-            self.limits.connect,
-            self.limits.request,
-        )
-        .map_err(|error| unavailable(error.to_string()))
+        let (controller, identity, limits) = (controller.clone(), self.identity.clone(), self.limits);
+        patience::within(limits.connect, move || {
+            let addresses = controller.addresses()?;
+            Connection::open(&controller.host, &addresses, &identity, limits.connect, limits.request)
+                .map_err(|error| error.to_string())
+        })
+        .and_then(|signed_in| signed_in)
+        .map_err(|why| RepositoryError::Unavailable { location: self.place(number), why })
     }
 
     fn take_idle(&self, number: usize) -> Option<(Connection, Greeting)> {
@@ -305,6 +299,11 @@ impl Shared {
             token: root.values("tokenGroups").filter_map(|sid| Sid::parse(sid).ok()).collect(),
         };
         if let Some(mut remembered) = self.remembered(number) {
+            if remembered.replica.is_some_and(|replica| replica != greeting.replica) {
+                // Installed anew or restored under its name: what the account saw before was another database.
+                *remembered = Remembered::default();
+            }
+            remembered.replica = Some(greeting.replica);
             remembered.settings = Some(service);
         }
         Ok((greeting, besides))

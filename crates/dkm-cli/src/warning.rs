@@ -66,6 +66,13 @@ pub(crate) fn of(view: &View) -> Vec<Warning> {
             };
             found.push(warning("overdue", message, advice));
         }
+        // An owner who reads no keys can't tell.
+        Plan::NoKey if view.ring.keys.is_empty() && !view.rights.read => {}
+        Plan::NoKey if view.ring.keys.is_empty() => {
+            let message = "the group has no key yet".to_owned();
+            let advice = "the first creator that opens it makes one, once every replica answers";
+            found.push(warning("no-key", message, advice));
+        }
         Plan::NoKey => {
             let message = "the group has no key that protects".to_owned();
             let advice = if view.key_faults.is_empty() {

@@ -47,7 +47,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 /// A name for a temporary file that nobody else uses: `prefix` and 64 random bits.
 pub(crate) fn temporary_name(prefix: &str) -> io::Result<String> {
     let mut random = [0u8; 8];
-    aws_lc_rs::rand::fill(&mut random).map_err(|_| io::Error::other("no randomness"))?;
+    getrandom::fill(&mut random).map_err(|_| io::Error::other("no randomness"))?;
     Ok(format!("{prefix}{}", hex(&random)))
 }
 

@@ -10,7 +10,7 @@ pub enum LdapError {
     #[error("{0}")]
     Unreachable(String),
     /// Kerberos gave no ticket, or the two sides do not know each other.
-    #[error("Kerberos: {0}")]
+    #[error("Kerberos: {0}; get a ticket with kinit, or name a keytab in KRB5_CLIENT_KTNAME")]
     Kerberos(String),
     /// What it sent is not what the protocol allows.
     #[error("it does not speak LDAP as expected: {0}")]

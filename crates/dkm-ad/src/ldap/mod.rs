@@ -85,7 +85,7 @@ impl Connection {
             let request = BindRequest::new(3, text(""), AuthenticationChoice::Sasl(credentials));
             let id = connection.ask(&[(ProtocolOp::BindRequest(request), Vec::new())])?;
             let answer = connection.answer(id)?;
-            connection.open -= 1;
+            connection.open = connection.open.saturating_sub(1);
             let answer = match answer.protocol_op {
                 ProtocolOp::BindResponse(answer) => answer,
                 other => return Err(unexpected("a bind", &other)),
@@ -176,7 +176,7 @@ impl Connection {
         self.begin();
         let id = self.ask(&[(operation, controls)])?;
         let answer = self.answer(id)?;
-        self.open -= 1;
+        self.open = self.open.saturating_sub(1);
         let result = match answer.protocol_op {
             ProtocolOp::AddResponse(answer) => answer.0,
             ProtocolOp::ModifyResponse(answer) => answer.0,

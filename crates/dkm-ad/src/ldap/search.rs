@@ -228,7 +228,7 @@ impl Connection {
                 }
                 ProtocolOp::SearchResRef(_) => {}
                 ProtocolOp::SearchResDone(done) => {
-                    self.open -= 1;
+                    self.open = self.open.saturating_sub(1);
                     return match done.0.result_code {
                         ResultCode::Success => next_page(message.controls.as_ref()),
                         code => Err(refused(code, &done.0.diagnostic_message.0)),

@@ -39,8 +39,11 @@ impl Wire {
     /// Connects, by the deadline.
     pub(super) fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<Self, LdapError> {
         let mut last = LdapError::Unreachable("its name has no address".to_owned());
-        for address in addresses {
+        for (number, address) in addresses.iter().enumerate() {
+            // The last of its addresses may be the one that answers.
+            let others = u32::try_from(addresses.len() - number).unwrap_or(u32::MAX);
             let connected = remaining(deadline)
+                .map(|left| left / others)
                 .and_then(|left| TcpStream::connect_timeout(address, left))
                 .and_then(|stream| stream.set_nodelay(true).map(|()| stream));
             match connected {

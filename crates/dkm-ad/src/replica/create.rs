@@ -6,7 +6,7 @@ use dkm_core::{GroupId, Room};
 use super::rooms::{CONTACT, mark};
 use super::{ANNOUNCED, AdReplica};
 use crate::accounts::{self, Account};
-use crate::ldap::{ALREADY_EXISTS, NO_SUCH_OBJECT, Scope, Search, all_of, equal};
+use crate::ldap::{ALREADY_EXISTS, NO_SUCH_OBJECT, Scope, Search, all_of, any_of, equal};
 use crate::roles;
 use crate::security::{AccessMask, Ace, AclSlot, Entry, SecurityDescriptor, Sid, Template, Trustees, sid};
 
@@ -197,15 +197,25 @@ impl AdReplica {
         }
     }
 
-    /// Puts names beside SIDs, where this account may see them.
+    /// Puts names beside SIDs, where this account may see them. All are asked for at once.
     pub(super) fn name_principals(&mut self, lines: &mut [AccessLine]) {
-        let domain = self.shared.url.domain_dn();
-        for line in lines {
-            if let Ok(sid) = line.who.parse::<Sid>()
-                && let Ok(Ok(account)) = accounts::find(&mut self.connection, &domain, &sid.to_string())
-                && let Some(name) = account.name
-            {
-                line.who = format!("{} ({name})", line.who);
+        let mut sids: Vec<Sid> = lines.iter().filter_map(|line| line.who.parse().ok()).collect();
+        sids.sort();
+        sids.dedup();
+        let search = Search {
+            base: self.shared.url.domain_dn(),
+            scope: Scope::Subtree,
+            filter: any_of(sids.iter().map(|sid| equal("objectSid", sid.to_bytes())).collect()),
+            attributes: vec!["objectSid", "sAMAccountName"],
+            paged: true,
+        };
+        // What can't be seen stays a SID.
+        for found in self.connection.search(&search).unwrap_or_default() {
+            let sid =
+                found.bytes("objectSid").and_then(|sid| Sid::parse(sid).ok()).map(|sid| sid.to_string());
+            let (Some(sid), Some(name)) = (sid, found.text("sAMAccountName")) else { continue };
+            for line in lines.iter_mut().filter(|line| line.who == sid) {
+                line.who = format!("{sid} ({name})");
             }
         }
     }

@@ -5,7 +5,7 @@ mod owners;
 mod records;
 pub(crate) mod rooms;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -298,23 +298,26 @@ impl Replica for AdReplica {
         since: Option<&[u8]>,
     ) -> Result<Changes, RepositoryError> {
         let mark = Some(self.mark());
-        let Some(usn) = since.and_then(|mark| self.usn_of(mark)).filter(|usn| *usn <= self.greeting.usn)
-        else {
-            return Ok(Changes { listing: Listing::Whole(self.list(group, room)?), mark });
-        };
-        let mut entries = Vec::new();
+        let known = since.and_then(|mark| self.usn_of(mark)).filter(|usn| *usn <= self.greeting.usn);
         // Nothing at all was written to this domain controller since: there is nothing to ask for.
-        if usn < self.greeting.usn {
-            let rooms = self.rooms(group)?;
-            let found = self.search_room(group, &rooms.contents(room, usn + 1))?;
-            let listed = Self::listed(&found);
-            let taken = self.taken(room, &found, &rooms)?;
-            let batch = self.batches.entry((group, room)).or_default();
-            batch.list(&listed);
-            batch.fill(0, &found, room, rooms.trustees.as_ref(), &taken);
-            entries.extend(listed.into_iter().map(|listed| listed.entry));
+        if known == Some(self.greeting.usn) {
+            let listing = Listing::Since { entries: Vec::new(), object_len: GUID_LEN };
+            return Ok(Changes { listing, mark });
         }
-        Ok(Changes { listing: Listing::Since { entries, object_len: GUID_LEN }, mark })
+        // Who begins knows nothing: all contents come along.
+        let rooms = self.rooms(group)?;
+        let found = self.search_room(group, &rooms.contents(room, known.map_or(0, |usn| usn + 1)))?;
+        let listed = Self::listed(&found);
+        let taken = self.taken(room, &found, &rooms)?;
+        let batch = self.batches.entry((group, room)).or_default();
+        batch.list(&listed);
+        batch.fill(0, &found, room, rooms.trustees.as_ref(), &taken);
+        let entries = listed.into_iter().map(|listed| listed.entry).collect();
+        let listing = match known {
+            Some(_) => Listing::Since { entries, object_len: GUID_LEN },
+            None => Listing::Whole(entries),
+        };
+        Ok(Changes { listing, mark })
     }
 
     fn rights(&mut self, group: GroupId) -> Result<Rights, RepositoryError> {
@@ -330,17 +333,9 @@ impl Replica for AdReplica {
 
     fn list(&mut self, group: GroupId, room: Room) -> Result<Vec<Entry>, RepositoryError> {
         let rooms = self.rooms(group)?;
-        let again = self.shared.was_listed(self.number, group, room);
-        // To begin with, all is new: then contents come along at once.
-        let search = if again { rooms.search(room) } else { rooms.contents(room, 0) };
-        let found = self.search_room(group, &search)?;
+        let found = self.search_room(group, &rooms.search(room))?;
         let listed = Self::listed(&found);
-        let taken = if again { BTreeSet::new() } else { self.taken(room, &found, &rooms)? };
-        let batch = self.batches.entry((group, room)).or_default();
-        batch.list(&listed);
-        if !again {
-            batch.fill(0, &found, room, rooms.trustees.as_ref(), &taken);
-        }
+        self.batches.entry((group, room)).or_default().list(&listed);
         Ok(listed.into_iter().map(|listed| listed.entry).collect())
     }
 
@@ -443,7 +438,8 @@ impl Replica for AdReplica {
     }
 
     fn describe_access(&mut self, group: GroupId) -> Result<Vec<AccessLine>, RepositoryError> {
-        let rooms = self.rooms_now(group)?;
+        let prepared = self.prepared.take() == Some(group);
+        let rooms = if prepared { self.rooms(group)? } else { self.rooms_now(group)? };
         let Some(trustees) = &rooms.trustees else {
             return Ok(vec![AccessLine {
                 who: format!("group {group}"),

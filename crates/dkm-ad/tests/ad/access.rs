@@ -9,7 +9,7 @@ use dkm_testbed::{Account, Scope};
 use super::person::{DACL, INSUFFICIENT_ACCESS, NO_SUCH_OBJECT, OWNER, Person, new_descriptor};
 use super::stage::Stage;
 
-pub(crate) const TESTS: &[super::Test] = &[
+pub(crate) const TESTS: &[super::stage::Test] = &[
     ("outsiders_learn_nothing_of_a_group", outsiders_learn_nothing_of_a_group),
     ("names_of_objects_do_not_follow_from_blobs", names_of_objects_do_not_follow_from_blobs),
     ("members_change_nothing", members_change_nothing),

@@ -13,7 +13,7 @@ use super::stage::{Stage, Test};
 
 pub(crate) const TESTS: &[Test] = &[
     ("changes_are_what_came_since", changes_are_what_came_since),
-    ("used_connections_see_what_others_did", used_connections_see_what_others_did),
+    ("alone_used_connections_see_what_others_did", used_connections_see_what_others_did),
 ];
 
 fn name(text: &str) -> SlotName {
@@ -28,10 +28,9 @@ fn changes_are_what_came_since(stage: &Stage) -> Result<()> {
         let mut connection = repository.reconnect(0)?;
         connection.prepare(group)?;
         let changes = connection.changes(group, Room::Keys, since)?;
-        if let Listing::Since { entries, .. } | Listing::Whole(entries) = &changes.listing {
-            for entry in entries {
-                connection.get(group, Room::Keys, entry)?;
-            }
+        let (Listing::Since { entries, .. } | Listing::Whole(entries)) = &changes.listing;
+        for entry in entries {
+            connection.get(group, Room::Keys, entry)?;
         }
         connection.release();
         Ok(changes)

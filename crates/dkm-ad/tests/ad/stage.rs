@@ -1,7 +1,7 @@
 //! One domain for all tests, with a repository in it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use anyhow::{Context as _, Result, anyhow};
 use dkm::blocking::{Client, Group, NewGroup, Options};
@@ -11,6 +11,8 @@ use dkm::repository::{GroupAccess, READERS_GROUP, Repository as _};
 use dkm::root_key::FileRootKeys;
 use dkm_ad::{AdRepository, AdUrl, Identity, Limits};
 use dkm_testbed::{Account, Domain, Scope};
+
+use super::support::CONFIGURATION;
 
 /// A test and its name.
 pub(crate) type Test = (&'static str, fn(&Stage) -> Result<()>);
@@ -24,38 +26,47 @@ pub(crate) struct Stage {
     /// The domain's administrator.
     pub(crate) administrator: (String, String),
     next: AtomicU32,
+    /// Held by every test that needs the domain to run.
+    pub(crate) turn: RwLock<()>,
 }
 
-static STAGE: OnceLock<Result<Stage, String>> = OnceLock::new();
+static STAGE: OnceLock<Stage> = OnceLock::new();
 
 impl Stage {
-    /// The one stage, set up by whoever comes first.
+    /// The one stage.
     pub(crate) fn get() -> Result<&'static Self> {
-        let stage = STAGE.get_or_init(|| Self::set_up().map_err(|error| format!("{error:#}")));
-        stage.as_ref().map_err(|error| anyhow!("the domain could not be set up: {error}"))
+        STAGE.get().context("no domain was set up")
     }
 
     /// Ends the domain: what is in a static is never dropped.
     pub(crate) fn end() {
-        if let Some(Ok(stage)) = STAGE.get() {
-            drop(stage.domain.lock().unwrap().take());
+        if let Some(stage) = STAGE.get() {
+            drop(stage.domain.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
         }
     }
 
-    fn set_up() -> Result<Self> {
-        let domain = Domain::start(&dkm_testbed::Options::default())?;
-        let configuration = std::env::var_os(super::CONFIGURATION).context("no place for krb5.conf")?;
+    /// Makes a repository in the domain.
+    pub(crate) fn set_up(domain: Domain) -> Result<()> {
+        let configuration = std::env::var_os(CONFIGURATION).context("no place for krb5.conf")?;
         std::fs::copy(domain.krb5_conf(), configuration)?;
         let maker = domain.add_user("svc-maker")?;
-        let address = domain.addresses()[0];
-        let url: AdUrl = format!("ad://{}?dc={}@{address}", domain.name(), domain.fqdn()).parse()?;
+        let url: AdUrl = domain.url().parse()?;
         let admin = domain.admin();
         let administrator = (admin.principal.clone(), admin.password.clone());
-        let stage =
-            Self { domain: Mutex::new(Some(domain)), url, maker, administrator, next: AtomicU32::new(0) };
-        let repository = stage.open_as(&stage.administrator.0, &stage.administrator.1)?;
+        // Whatever controller is asked, it is to know the maker.
+        domain.replicate()?;
+        let stage = Self {
+            domain: Mutex::new(Some(domain)),
+            url,
+            maker,
+            administrator,
+            next: AtomicU32::new(0),
+            turn: RwLock::new(()),
+        };
+        let repository = stage.open_as_administrator()?;
         dkm_ad::init::plan(&repository, &["svc-maker".to_owned()])?.carry_out()?;
-        Ok(stage)
+        stage.with(Domain::replicate)?;
+        STAGE.set(stage).map_err(|_| anyhow!("a domain was set up before"))
     }
 
     /// Does something with the domain itself.
@@ -71,7 +82,11 @@ impl Stage {
     fn open_as(&self, principal: &str, password: &str) -> Result<AdRepository> {
         let identity =
             Identity::Password { principal: principal.to_owned(), password: password.to_owned().into() };
-        Ok(AdRepository::open(self.url.clone(), Some(identity), Limits::default())?)
+        self.open_with(self.url.clone(), identity, Limits::default())
+    }
+
+    pub(crate) fn open_with(&self, url: AdUrl, identity: Identity, limits: Limits) -> Result<AdRepository> {
+        Ok(AdRepository::open(url, Some(identity), limits)?)
     }
 
     /// The repository through an account, with a ticket that is fetched anew for each connection.
@@ -109,7 +124,7 @@ impl Stage {
         Self::client_of(self.open_as_administrator()?)
     }
 
-    fn client_of(repository: AdRepository) -> Result<Client> {
+    pub(crate) fn client_of(repository: AdRepository) -> Result<Client> {
         let roots = Arc::new(FileRootKeys::new("/nonexistent".into()));
         let options = Options { background: false, ..Options::default() };
         Ok(Client::new(Arc::new(repository), roots, options)?)

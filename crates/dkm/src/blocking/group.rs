@@ -210,10 +210,7 @@ impl Group {
     /// The group was not read, or this account was denied.
     pub fn view(&self) -> Result<View> {
         let mut view = self.engine().view()?;
-        view.access = self
-            .engine()
-            .on_any_replica(|replica| Ok(replica.describe_access(self.id())?))
-            .unwrap_or_default();
+        view.access = self.engine().look(|replica| replica.describe_access(self.id())).unwrap_or_default();
         Ok(view)
     }
 

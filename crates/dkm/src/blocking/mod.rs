@@ -2,6 +2,7 @@
 
 mod group;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use crate::engine::{Engine, Need, Parts};
 use crate::journal::Journal;
 use crate::off_thread::Threads;
 use crate::repository::directory::DirectoryRepository;
-use crate::repository::{GroupAccess, Replica, Repository, RepositoryError};
+use crate::repository::{GroupAccess, Listing, Replica, Repository, RepositoryError};
 use crate::root_key::{FileRootKeys, RootKeyProvider};
 use crate::secret::Vault;
 use crate::{Error, Escrow, Location, Result};
@@ -167,42 +168,45 @@ impl Client {
         self.parts.roots.location()
     }
 
-    /// The groups that this account may read, by name.
+    /// The groups that this account may read, by name: what any replica shows, since each may lag behind.
     ///
     /// # Errors
     /// No replica answers.
     pub fn groups(&self) -> Result<Vec<GroupSummary>> {
-        self.on_any_replica(|replica| {
-            let mut groups = Vec::new();
-            for id in replica.groups()? {
-                match summary(replica, id) {
-                    Ok(Some(group)) => groups.push(group),
-                    Ok(None) => {}
-                    // It is another's, or it is going away, or its owner keeps its name to himself: whoever may make
-                    // groups could otherwise keep everybody from finding theirs.
-                    Err(
-                        RepositoryError::Denied { .. }
-                        | RepositoryError::NotFound { .. }
-                        | RepositoryError::Unreadable { .. },
-                    ) => {}
-                    Err(error) => return Err(error),
-                }
+        let mut groups: BTreeMap<GroupId, GroupSummary> = BTreeMap::new();
+        self.on_replicas(|shown| {
+            for group in shown {
+                groups.entry(group.id).or_insert(group);
             }
-            groups.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
-            Ok(groups)
-        })
+            true
+        })?;
+        let mut groups: Vec<_> = groups.into_values().collect();
+        groups.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+        Ok(groups)
     }
 
-    fn on_any_replica<T>(
-        &self,
-        mut work: impl FnMut(&mut dyn Replica) -> Result<T, RepositoryError>,
-    ) -> Result<T> {
+    /// Takes what each replica shows, one after the other, for as long as it is asked to go on.
+    fn on_replicas(&self, mut goes_on: impl FnMut(Vec<GroupSummary>) -> bool) -> Result<()> {
+        let mut answered = false;
         let mut fault = None;
         for number in 0..self.parts.repository.replicas() {
-            match self.parts.repository.connect(number).and_then(|mut replica| work(replica.as_mut())) {
-                Ok(done) => return Ok(done),
+            let shown = self.parts.repository.connect(number).and_then(|mut replica| {
+                let groups = groups_of(replica.as_mut())?;
+                replica.release();
+                Ok(groups)
+            });
+            match shown {
+                Ok(groups) => {
+                    answered = true;
+                    if !goes_on(groups) {
+                        break;
+                    }
+                }
                 Err(error) => fault = Some(error),
             }
+        }
+        if answered {
+            return Ok(());
         }
         Err(fault
             .map_or_else(|| Error::Internal("a repository without replicas".to_owned()), Error::Repository))
@@ -225,8 +229,12 @@ impl Client {
     }
 
     fn find(&self, name: &str) -> Result<GroupId> {
-        let found: Vec<GroupId> =
-            self.groups()?.into_iter().filter(|group| group.name == name).map(|group| group.id).collect();
+        // The first replica that knows the name decides: the others need not be waited for.
+        let mut found: Vec<GroupId> = Vec::new();
+        self.on_replicas(|groups| {
+            found.extend(groups.into_iter().filter(|group| group.name == name).map(|group| group.id));
+            found.is_empty()
+        })?;
         match found.as_slice() {
             [] => Err(self.no_group(name)),
             [id] => Ok(*id),
@@ -275,10 +283,32 @@ impl Client {
     }
 }
 
+/// The announced groups that a replica shows to this account.
+fn groups_of(replica: &mut dyn Replica) -> Result<Vec<GroupSummary>, RepositoryError> {
+    let mut groups = Vec::new();
+    for id in replica.groups()? {
+        match summary(replica, id) {
+            Ok(Some(group)) => groups.push(group),
+            Ok(None) => {}
+            // It is another's, or it is going away, or its owner keeps its name to himself: whoever may make groups
+            // could otherwise keep everybody from finding theirs.
+            Err(
+                RepositoryError::Denied { .. }
+                | RepositoryError::NotFound { .. }
+                | RepositoryError::Unreadable { .. },
+            ) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(groups)
+}
+
 /// What a group's own record says.
 fn summary(replica: &mut dyn Replica, id: GroupId) -> Result<Option<GroupSummary>, RepositoryError> {
     let slot = SlotName::for_chained("group", &[], 0);
-    for entry in replica.list(id, Room::Control)?.into_iter().filter(|entry| entry.name == slot) {
+    let (Listing::Whole(entries) | Listing::Since { entries, .. }) =
+        replica.changes(id, Room::Control, None)?.listing;
+    for entry in entries.into_iter().filter(|entry| entry.name == slot) {
         let stored = replica.get(id, Room::Control, &entry)?;
         if let Ok((found, Record::Group(group))) = Record::decode(&stored.bytes)
             && found == id

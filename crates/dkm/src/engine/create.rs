@@ -16,8 +16,9 @@ impl Engine {
     /// Makes the group's rooms and first records; announces it when its first key is usable.
     pub(crate) fn create(&self, new: NewGroup, fill: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
         self.check_first_policy(&new.policy)?;
-        // Nothing that anybody sees, and the proof that this account may make the group at all.
-        let (repository, author) = self.on_any_replica(|replica| {
+        // Nothing that anybody sees, and the proof that this account may make the group at all. On one replica only: rooms
+        // that two have made do not become one when they meet.
+        let (repository, author) = self.on_one_replica(|replica| {
             replica.create_group(self.group, &new.access)?;
             // Who does not read the group makes no key of it.
             let reads = replica.rights(self.group)?.read;
@@ -62,7 +63,33 @@ impl Engine {
             self.begin_ring(author.as_ref())?;
         }
         fill(self)?;
-        self.on_any_replica(|replica| Ok(replica.announce_group(self.group)?))
+        self.on_any_replica(|replica| Ok(replica.announce_group(self.group)?))?;
+        self.await_announced()
+    }
+
+    /// Waits until the announcement is on as many replicas as policy asks of keys: whoever lost the one that has taken
+    /// it would still have the keys, and find no group of that name.
+    fn await_announced(&self) -> Result<()> {
+        let repository = &self.parts.repository;
+        let needed = self.policy()?.replicas_needed(repository.replicas());
+        let mut seen = 0;
+        self.repeat_for_replication(|| {
+            let shows = |number: &usize| {
+                let groups = repository.connect(*number).and_then(|mut replica| replica.groups());
+                groups.is_ok_and(|groups| groups.contains(&self.group))
+            };
+            seen = (0..repository.replicas()).filter(shows).count();
+            // Some make groups that they are not shown.
+            Ok(seen == 0 || seen >= needed)
+        })?
+        .then_some(())
+        .ok_or_else(|| {
+            refused(
+                WHAT,
+                format!("it is made, but only {seen} of {needed} replicas show it yet"),
+                "check the replicas (dkm doctor); the group can be used, and needn't be made again",
+            )
+        })
     }
 
     /// Makes the group's first key, or takes the one that an earlier run of the same author has left, and waits until it

@@ -1,5 +1,7 @@
 //! What owners do: roll, suspend, resume, compromise.
 
+use std::time::Duration;
+
 use dkm_core::plan::{Cause, Plan, plan_manual};
 use dkm_core::policy::Policy;
 use dkm_core::record::{Change, Purpose, Record, StatusRecord};
@@ -13,6 +15,11 @@ use crate::{Error, Result};
 
 /// How often an owner's operation tries anew when another one came first.
 pub(super) const ATTEMPTS: u32 = 8;
+
+/// What is not on enough replicas yet is looked for after this time, then after twice the time, and so on.
+const READ_BACK_FIRST: Duration = Duration::from_millis(50);
+/// But no less often than this.
+const READ_BACK_EVERY: Duration = Duration::from_secs(5);
 
 /// A key that was made, or that waits already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -272,34 +279,43 @@ impl Engine {
     pub(crate) fn await_usable(&self, key: KeyId, what: &str) -> Result<()> {
         let policy = self.policy()?;
         let needed = policy.replicas_needed(self.parts.repository.replicas());
-        let deadline = self
-            .parts
-            .clock
-            .now()
-            .plus(policy.replication_bound_ms)
-            .plus(policy.io_deadline_ms.saturating_mul(2));
-        loop {
-            let read_from = {
-                let state = self.state();
-                if state.member.ring().key(key).is_some_and(|k| k.verified) {
-                    state.member.read_from(key)
-                } else {
-                    0
-                }
-            };
-            if read_from >= needed {
-                return self.await_beginning(key, &policy);
+        let mut read_from = 0;
+        let mut first = true;
+        let usable = self.repeat_for_replication(|| {
+            if !std::mem::take(&mut first) {
+                self.refresh(Need::Fresh)?;
             }
-            if self.parts.clock.now() > deadline {
-                return Err(refused(
-                    what,
-                    format!("the new key {key} was read from {read_from} of {needed} replicas only"),
-                    "check the replicas (dkm doctor), then try again; the new key is kept",
-                ));
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-            self.refresh(Need::Fresh)?;
+            let state = self.state();
+            let verified = state.member.ring().key(key).is_some_and(|k| k.verified);
+            read_from = if verified { state.member.read_from(key) } else { 0 };
+            Ok(read_from >= needed)
+        })?;
+        if usable {
+            return self.await_beginning(key, &policy);
         }
+        Err(refused(
+            what,
+            format!("the new key {key} was read from {read_from} of {needed} replicas only"),
+            "check the replicas (dkm doctor), then try again; the new key is kept",
+        ))
+    }
+
+    /// Looks again and again, for as long as replication may take, whether something is done; whether it was.
+    pub(super) fn repeat_for_replication(&self, mut is_done: impl FnMut() -> Result<bool>) -> Result<bool> {
+        let policy = self.policy()?;
+        let clock = &self.parts.clock;
+        let deadline =
+            clock.now().plus(policy.replication_bound_ms).plus(policy.io_deadline_ms.saturating_mul(2));
+        let mut wait = READ_BACK_FIRST;
+        while !is_done()? {
+            if clock.now() > deadline {
+                return Ok(false);
+            }
+            std::thread::sleep(wait);
+            // Replication may take hours, and each look is a reading of all replicas.
+            wait = wait.saturating_mul(2).min(READ_BACK_EVERY);
+        }
+        Ok(true)
     }
 
     /// Waits until a key that is to protect at once has begun. Our clock goes in ticks, and the repository's may be
@@ -309,7 +325,7 @@ impl Engine {
         let ahead_ms = self.ring_key(key)?.activation().since(self.parts.clock.now());
         if ahead_ms > 0 {
             let wait_ms = ahead_ms.min(policy.clock_skew_ms).saturating_add(TICK_MS);
-            std::thread::sleep(std::time::Duration::from_millis(wait_ms));
+            std::thread::sleep(Duration::from_millis(wait_ms));
             self.refresh(Need::Fresh)?;
         }
         Ok(())

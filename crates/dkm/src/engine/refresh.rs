@@ -54,7 +54,7 @@ impl Engine {
         let mut reads = Vec::new();
         let mut reports = Vec::new();
         let mut denied = None;
-        let mut fault = None;
+        let mut fault: Option<RepositoryError> = None;
         for (number, known) in known.iter_mut().enumerate() {
             let mut report = ReplicaReport { number, id: None, clock: None, error: None };
             match self.read_replica(number, known, need) {
@@ -68,7 +68,8 @@ impl Engine {
                     report.error = Some(error.clone());
                     if matches!(error, RepositoryError::Denied { .. }) {
                         denied = Some(error);
-                    } else {
+                    } else if fault.as_ref().is_none_or(RepositoryError::is_absence) {
+                        // What is not here may be where nobody answers.
                         fault = Some(error);
                     }
                 }
@@ -183,7 +184,9 @@ impl Engine {
         let Some(policy) = state.member.ring().policy() else { return RETRY_MIN_MS };
         let spread = policy.refresh_interval_max_ms() - policy.refresh_interval_ms;
         let mut draw = [0u8; 8];
-        if spread == 0 || aws_lc_rs::rand::fill(&mut draw).is_err() {
+        // No secret: the library's own generator takes twenty milliseconds to begin, which a command that only opens
+        // something need not spend.
+        if spread == 0 || getrandom::fill(&mut draw).is_err() {
             return policy.refresh_interval_ms;
         }
         policy.refresh_interval_ms + u64::from_be_bytes(draw) % spread

@@ -3,6 +3,8 @@
 //! Plan, read again, plan again, put, read back. Between any two of these steps the process may die, and nothing is
 //! lost: a key counts for a client only after that client has read it back.
 
+use std::collections::BTreeSet;
+
 use dkm_core::kdf::key_id;
 use dkm_core::plan::Plan;
 use dkm_core::policy::Wrap;
@@ -193,21 +195,40 @@ impl Engine {
         escrow.keep(self.group, key.id, &sealed)
     }
 
-    /// Does something on the first replica that lets it be done.
-    pub(crate) fn on_any_replica<T>(&self, mut work: impl FnMut(&mut dyn Replica) -> Result<T>) -> Result<T> {
-        let mut fault = None;
-        for number in 0..self.parts.repository.replicas() {
-            let done = match self.parts.repository.connect(number) {
-                Ok(mut replica) => work(replica.as_mut()),
-                Err(error) => Err(error.into()),
+    /// Does something on the first replica that lets it be done. A replica that lags behind may not hold the group, or
+    /// even the repository, yet: another one does.
+    pub(crate) fn on_any_replica<T>(&self, work: impl FnMut(&mut dyn Replica) -> Result<T>) -> Result<T> {
+        self.on_replicas(may_be_done_elsewhere, work)
+    }
+
+    /// As [`Engine::on_any_replica`], for what must not be begun twice: once a replica has taken the work on, another is
+    /// tried only if that one has certainly done nothing.
+    pub(crate) fn on_one_replica<T>(&self, work: impl FnMut(&mut dyn Replica) -> Result<T>) -> Result<T> {
+        self.on_replicas(
+            |error| !matches!(error, RepositoryError::Unavailable { .. }) && may_be_done_elsewhere(error),
+            work,
+        )
+    }
+
+    fn on_replicas<T>(
+        &self,
+        goes_on: fn(&RepositoryError) -> bool,
+        mut work: impl FnMut(&mut dyn Replica) -> Result<T>,
+    ) -> Result<T> {
+        let mut fault: Option<RepositoryError> = None;
+        for number in self.replicas_by_health() {
+            let (done, goes_on) = match self.parts.repository.connect(number) {
+                Ok(mut replica) => (work(replica.as_mut()), goes_on),
+                Err(error) => (Err(error.into()), may_be_done_elsewhere as fn(&_) -> _),
             };
             match done {
                 Ok(done) => return Ok(done),
-                Err(Error::Repository(
-                    error @ (RepositoryError::Unavailable { .. }
-                    | RepositoryError::NoSpace { .. }
-                    | RepositoryError::ReadOnly { .. }),
-                )) => fault = Some(error),
+                Err(Error::Repository(error)) if goes_on(&error) => {
+                    // What is not here may be where nobody answers.
+                    if fault.as_ref().is_none_or(RepositoryError::is_absence) {
+                        fault = Some(error);
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -215,11 +236,53 @@ impl Engine {
             .map_or_else(|| Error::Internal("a repository without replicas".to_owned()), Error::Repository))
     }
 
+    /// Looks at the group on the first replica that answers, on a connection that is there if there is one.
+    pub(crate) fn look<T>(
+        &self,
+        mut look: impl FnMut(&mut dyn Replica) -> Result<T, RepositoryError>,
+    ) -> Option<T> {
+        self.replicas_by_health().into_iter().find_map(|number| {
+            let mut replica = self.parts.repository.reconnect(number).ok()?;
+            replica.prepare(self.group).ok()?;
+            let seen = look(replica.as_mut()).ok()?;
+            replica.release();
+            Some(seen)
+        })
+    }
+
+    /// The numbers of all replicas: those first that the last reading found whole, in the repository's order, so that a
+    /// replica that is down costs its deadline once and not with every change.
+    fn replicas_by_health(&self) -> Vec<usize> {
+        let failed: BTreeSet<usize> = {
+            let state = self.state();
+            state
+                .replicas
+                .iter()
+                .filter(|report| report.error.is_some())
+                .map(|report| report.number)
+                .collect()
+        };
+        let mut numbers: Vec<usize> = (0..self.parts.repository.replicas()).collect();
+        numbers.sort_by_key(|number| failed.contains(number));
+        numbers
+    }
+
     /// Puts a record into its slot on any replica.
     pub(crate) fn put(&self, record: &Record, slot: &SlotName) -> Result<Put> {
         let bytes = record.encode(self.group);
         self.on_any_replica(|replica| Ok(replica.put(self.group, record.room(), slot, &bytes)?))
     }
+}
+
+/// Whether another replica may do what one did not. Where a replica denies, that is the repository's word.
+fn may_be_done_elsewhere(error: &RepositoryError) -> bool {
+    error.is_absence()
+        || matches!(
+            error,
+            RepositoryError::Unavailable { .. }
+                | RepositoryError::NoSpace { .. }
+                | RepositoryError::ReadOnly { .. }
+        )
 }
 
 fn create_of(plan: Plan) -> Option<(KeyId, Timestamp, dkm_core::plan::Cause)> {

@@ -74,6 +74,11 @@ pub enum RepositoryError {
 }
 
 impl RepositoryError {
+    /// Whether a replica says that something is not there: one that lags behind says so, too.
+    pub(crate) const fn is_absence(&self) -> bool {
+        matches!(self, Self::NotFound { .. } | Self::NotARepository { .. })
+    }
+
     /// Of what kind the error is.
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
@@ -93,7 +98,9 @@ impl RepositoryError {
         let text = match self {
             Self::Denied { .. } => "run it as a member of the group, or ask the group's owner",
             Self::NotFound { .. } => "dkm group list shows what this account may see",
-            Self::Unavailable { .. } => "check that the repository is mounted and answers, then try again",
+            Self::Unavailable { .. } => {
+                "check that the repository can be reached and answers, then try again"
+            }
             Self::NoSpace { .. } => {
                 "free some space; nothing was lost, and the same command can be run again"
             }

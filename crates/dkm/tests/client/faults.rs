@@ -4,7 +4,8 @@ use dkm::core::Room;
 use dkm::core::member::ProtectRefusal;
 use dkm::core::record::Record;
 use dkm::journal::EventKind;
-use dkm::repository::GroupAccess;
+use dkm::repository::memory::Replication;
+use dkm::repository::{GroupAccess, RepositoryError};
 use dkm::root_key::RootKeyError;
 use dkm::{Error, ErrorKind, Policy};
 
@@ -89,6 +90,74 @@ fn no_space_and_read_only_are_clear_and_lose_nothing() {
     }
     world.repository.heal();
     assert!(group.roll("x").is_ok());
+}
+
+#[test]
+fn a_group_that_the_first_replica_lacks_is_found_and_worked_with() {
+    let mut world = World::new(2);
+    world.repository = world.repository.with_replication(Replication::ByHand);
+    world.repository.faults(0, |f| f.unreachable = true);
+    let group = world.group_with(Policy { min_replicas: 1, ..Policy::for_directory() });
+    let blob = group.protect(&context(), b"secret").unwrap();
+    world.repository.heal();
+    let group = world.fresh("uid:0");
+    assert_eq!(world.client().groups().unwrap().len(), 1);
+    assert_eq!(&*group.unprotect(&context(), &blob).unwrap(), b"secret");
+    group.roll("x").unwrap();
+    assert!(world.repository.held(0, group.id()).is_empty());
+    let view = group.view().unwrap();
+    assert_eq!(view.ring.keys.len(), 2);
+    assert!(matches!(view.replicas[0].error, Some(RepositoryError::NotFound { .. })), "{:?}", view.replicas);
+    // With nobody left who holds it, that is what is told, and not that there were no such group.
+    world.repository.faults(1, |f| f.unreachable = true);
+    for kind in [group.roll("x").unwrap_err().kind(), group.refresh().unwrap_err().kind()] {
+        assert_eq!(kind, ErrorKind::Unavailable);
+    }
+    assert_eq!(&*group.unprotect(&context(), &blob).unwrap(), b"secret");
+}
+
+#[test]
+fn a_group_is_made_when_both_replicas_show_it() {
+    for every in [1, 3, 7, 11, 13, 17, 23] {
+        let mut world = World::new(2);
+        world.repository = world.repository.with_replication(Replication::Every(every));
+        let new = dkm::blocking::NewGroup {
+            name: "tokens".into(),
+            description: None,
+            policy: Policy { min_replicas: 2, ..Policy::for_directory() },
+            access: GroupAccess::default(),
+        };
+        world.client().create_group(new).unwrap();
+        world.repository.lose(0);
+        world.repository.faults(0, |f| f.unreachable = true);
+        assert!(world.client().group("tokens").is_ok(), "{every}");
+    }
+}
+
+#[test]
+fn rooms_are_not_made_on_a_second_replica_when_the_first_may_have_made_them() {
+    let mut in_doubt = 0;
+    for after in 0..40 {
+        let world = World::new(2);
+        world.repository.faults(0, |f| {
+            f.cut_off_after = Some(after);
+            f.answer_lost = true;
+        });
+        let new = || dkm::blocking::NewGroup {
+            name: "tokens".into(),
+            description: None,
+            policy: Policy { min_replicas: 1, ..Policy::for_directory() },
+            access: GroupAccess::default(),
+        };
+        let Err(error) = world.client().create_group(new()) else { continue };
+        in_doubt += 1;
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert!(world.client().groups().unwrap().is_empty());
+        world.repository.heal();
+        assert!(world.client().create_group(new()).unwrap().protect(&context(), b"x").is_ok());
+    }
+    // The making, which was not carried out or not answered, and the two questions about what was made.
+    assert_eq!(in_doubt, 4);
 }
 
 #[test]

@@ -1,0 +1,24 @@
+//! The repository in a domain with two domain controllers: what replication, partitions, delays and losses do to it.
+
+// A test may stop at the first fault, and tells on its standard streams.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+
+#[path = "../ad/conformance.rs"]
+mod conformance;
+mod outage;
+mod partition;
+mod removal;
+#[path = "../ad/stage.rs"]
+#[allow(dead_code, reason = "the tests with one domain controller need the rest")]
+mod stage;
+#[path = "../support/mod.rs"]
+mod support;
+mod two;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // The last one loses a domain controller.
+    let tests = [conformance::TESTS, partition::TESTS, outage::TESTS, removal::TESTS, outage::LAST].concat();
+    support::run(&dkm_testbed::Options::two(), true, tests)
+}
