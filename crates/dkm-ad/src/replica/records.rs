@@ -86,8 +86,8 @@ pub(super) fn stored(
             Room::Keys => trustees.key_record(owner),
             Room::Control => trustees.control_record(owner),
         };
-        !compare(&descriptor, &template).iter().any(Deviation::widens)
-            && !(room == Room::Keys && taken.contains(&owner))
+        let is_taken = room == Room::Keys && taken.contains(&owner);
+        !is_taken && !compare(&descriptor, &template).iter().any(Deviation::widens)
     });
     Ok(Stored {
         bytes: Zeroizing::new(bytes.to_vec()),

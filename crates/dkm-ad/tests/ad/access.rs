@@ -9,7 +9,7 @@ use dkm_testbed::{Account, Scope};
 use super::person::{DACL, INSUFFICIENT_ACCESS, NO_SUCH_OBJECT, OWNER, Person, new_descriptor};
 use super::stage::Stage;
 
-pub(crate) const TESTS: &[(&str, fn(&Stage) -> Result<()>)] = &[
+pub(crate) const TESTS: &[super::stage::Test] = &[
     ("outsiders_learn_nothing_of_a_group", outsiders_learn_nothing_of_a_group),
     ("names_of_objects_do_not_follow_from_blobs", names_of_objects_do_not_follow_from_blobs),
     ("members_change_nothing", members_change_nothing),
@@ -265,7 +265,7 @@ fn descriptor_version(stage: &Stage, dn: &str) -> Result<u32> {
     let bytes = values.and_then(|values| values.first()).context("no metadata")?;
     let number = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().unwrap());
     let attributes = bytes.get(16..).context("short metadata")?.chunks_exact(48);
-    let version =
+    let mut version =
         attributes.filter(|chunk| number(&chunk[..4]) == DESCRIPTOR).map(|chunk| number(&chunk[4..8]));
-    version.last().context("no descriptor in the metadata")
+    version.next_back().context("no descriptor in the metadata")
 }

@@ -14,7 +14,7 @@ use super::access::{Objects, context};
 use super::person::{DACL, INSUFFICIENT_ACCESS, Person, base64, encoded};
 use super::stage::Stage;
 
-pub(crate) const TESTS: &[(&str, fn(&Stage) -> Result<()>)] = &[
+pub(crate) const TESTS: &[super::stage::Test] = &[
     ("planted_keys_protect_only_when_policy_says_so", planted_keys_protect_only_when_policy_says_so),
     ("descriptors_are_refused_or_reported", descriptors_are_refused_or_reported),
     ("a_key_that_was_opened_up_does_not_protect", a_key_that_was_opened_up_does_not_protect),

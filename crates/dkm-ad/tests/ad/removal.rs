@@ -11,7 +11,7 @@ use super::access::{Objects, context};
 use super::person::Person;
 use super::stage::Stage;
 
-pub(crate) const TESTS: &[(&str, fn(&Stage) -> Result<()>)] = &[
+pub(crate) const TESTS: &[super::stage::Test] = &[
     ("removal_ends_with_the_tickets", removal_ends_with_the_tickets),
     ("a_disabled_account_gets_no_ticket", a_disabled_account_gets_no_ticket),
     ("a_refusal_on_the_rooms_ends_reading_at_once", a_refusal_on_the_rooms_ends_reading_at_once),

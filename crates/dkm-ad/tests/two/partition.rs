@@ -66,8 +66,8 @@ fn blobs_of_both_sides_of_a_partition_open_on_both(stage: &Stage) -> Result<()> 
     })?;
     stage.with(Domain::replicate)?;
     // Both keys had the same slot: the directory has renamed one of the two objects, and kept both.
+    let room = stage.room(here.id(), dkm::core::Room::Keys)?;
     stage.with(|domain| {
-        let room = format!("CN=keys,CN={},{}", here.id(), stage.url().container_dn());
         for controller in domain.controllers() {
             let found = controller.search(&room, Scope::One, "(objectClass=contact)", &["l"])?;
             let renamed = found.iter().filter(|entry| entry.dn.contains("\\0ACNF:")).count();

@@ -68,9 +68,9 @@ fn what_one_controller_denies_is_denied(stage: &Stage) -> Result<()> {
     while_apart(stage, || {
         let group = stage.client(&member)?.group("denying")?;
         opens(&group, &blob, b"secret")?;
+        let room = stage.room(made.id(), dkm::core::Room::Keys)?;
         stage.with(|domain| {
             let second = domain.second()?;
-            let room = format!("CN=keys,CN={},{}", made.id(), stage.url().container_dn());
             let text = second.descriptor(&room)?;
             let at = text.find("D:").context("no DACL")?;
             let first = at + text[at..].find('(').context("no entry")?;
