@@ -221,9 +221,8 @@ impl AdReplica {
     }
 }
 
-/// A name for a group's container. The group's id will not do, for it stands in every blob: Samba 4.17 answers compare
-/// requests (RFC 4511 §4.10) without asking the DACL, so who knows an object's name can test its values. Clients find the
-/// rooms by their marks.
+/// A name for a group's container. The group's id will not do, for it stands in every blob, and a directory may answer more
+/// than it should about an object whose name is known. Clients find the rooms by their marks.
 fn unguessable() -> Result<String, RepositoryError> {
     let mut random = [0u8; 16];
     getrandom::fill(&mut random)
