@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
+use dkm::core::Room;
 use dkm_testbed::{Domain, Scope};
 
 use super::stage::{Stage, Test};
@@ -66,7 +67,7 @@ fn blobs_of_both_sides_of_a_partition_open_on_both(stage: &Stage) -> Result<()> 
     })?;
     stage.with(Domain::replicate)?;
     // Both keys had the same slot: the directory has renamed one of the two objects, and kept both.
-    let room = stage.room(here.id(), dkm::core::Room::Keys)?;
+    let room = stage.room(here.id(), Room::Keys)?;
     stage.with(|domain| {
         for controller in domain.controllers() {
             let found = controller.search(&room, Scope::One, "(objectClass=contact)", &["l"])?;

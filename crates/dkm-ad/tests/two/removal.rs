@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use dkm::ErrorKind;
+use dkm::core::Room;
 use dkm_testbed::{Controller, Domain};
 
 use super::stage::{Stage, Test};
@@ -65,6 +66,7 @@ fn what_one_controller_denies_is_denied(stage: &Stage) -> Result<()> {
     ))?;
     stage.with(Domain::replicate)?;
     let blob = made.protect(&context(), b"secret")?;
+    let room = stage.room(made.id(), Room::Keys)?;
     while_apart(stage, || {
         let group = stage.client(&member)?.group("denying")?;
         opens(&group, &blob, b"secret")?;
