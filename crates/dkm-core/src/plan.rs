@@ -6,7 +6,7 @@
 
 use crate::id::{Digest, KeyId};
 use crate::policy::{LEAD_PER_REPLICATION_BOUND, Policy};
-use crate::ring::{Ring, RingKey};
+use crate::ring::{Distrust, Ring, RingKey};
 use crate::safeguards::Safeguards;
 use crate::time::Timestamp;
 
@@ -173,8 +173,11 @@ pub fn plan(
 #[must_use]
 pub fn plan_manual(ring: &Ring, now: Timestamp, cause: Cause) -> Option<Plan> {
     let policy = ring.policy()?;
-    let predecessor =
-        ring.protecting(now).next().or_else(|| ring.keys.iter().rev().find(|k| k.distrust.is_none()))?;
+    let trusted = || ring.keys.iter().rev().find(|k| k.distrust.is_none());
+    // A key whose access control was opened up does not protect, but it did: without a way past it, whoever opens up the
+    // only key would stop the group for good.
+    let opened = || ring.keys.iter().rev().find(|k| k.distrust == Some(Distrust::LooseAccessControl));
+    let predecessor = ring.protecting(now).next().or_else(trusted).or_else(opened)?;
     let activates_at = match cause {
         Cause::Compromise | Cause::Exposure => now,
         _ => now.plus(policy.activation_delay_ms).plus(policy.creation_margin_ms()),

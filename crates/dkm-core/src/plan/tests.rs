@@ -51,6 +51,22 @@ fn without_a_policy_there_is_nothing_to_decide() {
 }
 
 #[test]
+fn the_only_key_can_be_succeeded_after_its_access_control_was_opened_up() {
+    let mut opened = first();
+    opened.attested.template_ok = false;
+    let now = T0.plus(DAY_MS);
+    let all = [policy(|_| {}), opened, successor(2, 1, now)];
+    assert_eq!(
+        plan_manual(&ring(&all[..2], now), now, Cause::Manual),
+        Some(create(1, 0, now.plus(DELAY + MARGIN), Cause::Manual))
+    );
+    // Its successor is believed, and protects when its time has come; nobody plans another by himself.
+    let later = now.plus(DELAY + MARGIN);
+    assert_eq!(ring(&all, later).protecting(later).next().map(RingKey::id), Some(key_id(2)));
+    assert_eq!(decide(&all[1..2], now), Plan::NoKey);
+}
+
+#[test]
 fn in_the_lead_window_a_client_waits_for_its_turn() {
     let turn = WINDOW_END;
     assert_eq!(decide(&[first()], T0), Plan::Nothing { until: turn });
