@@ -100,8 +100,9 @@ fn material(number: u64) -> [u8; 32] {
 
 /// Puts archived keys into the room, with the descriptor that the group's own first key has.
 fn archive_keys(domain: &Domain, group: GroupId, keys: u64) -> Result<()> {
-    let container = format!("CN=DKM,CN=Program Data,{}", domain.base());
-    let room = format!("CN=keys,CN={group},{container}");
+    let mark = format!("(&(objectClass=container)(displayName={group}/keys))");
+    let found = domain.search(domain.base(), dkm_testbed::Scope::Sub, &mark, &["cn"])?;
+    let room = found.first().context("the group has no room of keys")?.dn.clone();
     let found =
         domain.search(&room, dkm_testbed::Scope::One, "(objectClass=contact)", &["distinguishedName"])?;
     let first = found.first().context("the group has no first key")?;
