@@ -70,7 +70,6 @@ fn what_one_controller_denies_is_denied(stage: &Stage) -> Result<()> {
     while_apart(stage, || {
         let group = stage.client(&member)?.group("denying")?;
         opens(&group, &blob, b"secret")?;
-        let room = stage.room(made.id(), dkm::core::Room::Keys)?;
         stage.with(|domain| {
             let second = domain.second()?;
             let text = second.descriptor(&room)?;
