@@ -279,7 +279,7 @@ fn many_threads_renew_each_file_once() {
         fs::write(dir.path().join(i.to_string()), ring.old_blob(&i.to_be_bytes())).unwrap();
     }
     let folder = [dir.path().to_path_buf()];
-    let mut run = || files_with(&ring, &folder, &Options { threads: Some(8), ..options() }, &mut |_| {});
+    let run = || files_with(&ring, &folder, &Options { threads: Some(8), ..options() }, &mut |_| {});
     let summary = run();
     assert_eq!((summary.renewed, summary.current, summary.failed_total), (300, 0, 0));
     let summary = run();
