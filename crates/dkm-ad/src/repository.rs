@@ -131,9 +131,12 @@ pub(crate) struct Greeting {
     pub(crate) domain: Domain,
     /// The time it told, and when that was here.
     pub(crate) clock: (Timestamp, Instant),
-    /// The highest update sequence number that it had given away by then.
+    /// The highest update sequence number that it had given away by then; 0 if it does not tell.
     pub(crate) usn: u64,
 }
+
+/// What came of one search.
+type Answer = Result<Vec<Found>, LdapError>;
 
 /// What every connection asks of the root of the directory, RFC 4512 §5.1 and MS-ADTS §3.1.1.3.2.
 pub(crate) fn root() -> Search {
@@ -225,7 +228,7 @@ impl Shared {
         number: usize,
         connection: &mut Connection,
         besides: Option<Search>,
-    ) -> Result<(Greeting, Option<Vec<Found>>), RepositoryError> {
+    ) -> Result<(Greeting, Option<Answer>), RepositoryError> {
         let guess = self.remembered(number).and_then(|remembered| remembered.settings.clone());
         let settings = |dn: String| Search::base(dn, vec!["invocationId", "objectClass"]);
         let mut searches = vec![
@@ -261,7 +264,7 @@ impl Shared {
             }
             None => connection.search(&settings(service.clone())),
         };
-        let besides = if asked_besides { next().ok() } else { None };
+        let besides = asked_besides.then(&mut next);
         let described = described
             .map_err(failed("the domain controller's own settings"))?
             .into_iter()

@@ -81,7 +81,14 @@ impl AdReplica {
         let (greeting, found) = self.shared.greet(self.number, &mut self.connection, Some(search))?;
         self.greeting = greeting;
         self.used_before = false;
-        let found = found.ok_or_else(|| self.shared.unseen(self.number, group))?;
+        // Only what is not seen is a decision; a domain controller that is busy has not decided anything.
+        let found = match found {
+            Some(Err(error)) if error.code() != Some(NO_SUCH_OBJECT) => {
+                return Err(self.error(&format!("group {group}"))(error));
+            }
+            Some(Ok(found)) => found,
+            _ => return Err(self.shared.unseen(self.number, group)),
+        };
         let rooms = Rooms::of(&self.shared, self.number, &self.greeting, group, &found)?;
         self.rooms.insert(group, rooms);
         self.prepared = Some(group);
@@ -89,8 +96,9 @@ impl AdReplica {
     }
 
     /// The mark of a reading that began with what this connection was told to begin with.
-    fn mark(&self) -> Vec<u8> {
-        [self.greeting.replica.0.as_slice(), &self.greeting.usn.to_be_bytes()].concat()
+    fn mark(&self) -> Option<Vec<u8>> {
+        let usn = self.greeting.usn;
+        (usn > 0).then(|| [self.greeting.replica.0.as_slice(), &usn.to_be_bytes()].concat())
     }
 
     /// What was given away by then: if the mark is of this very store.
@@ -297,7 +305,7 @@ impl Replica for AdReplica {
         room: Room,
         since: Option<&[u8]>,
     ) -> Result<Changes, RepositoryError> {
-        let mark = Some(self.mark());
+        let mark = self.mark();
         let known = since.and_then(|mark| self.usn_of(mark)).filter(|usn| *usn <= self.greeting.usn);
         // Nothing at all was written to this domain controller since: there is nothing to ask for.
         if known == Some(self.greeting.usn) {
