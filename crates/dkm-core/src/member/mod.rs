@@ -294,6 +294,19 @@ impl Member {
         self.union.contains_key(&(room, name.clone(), digest))
     }
 
+    /// How many replicas held a record when they were read last.
+    #[must_use]
+    pub fn held_by(&self, room: Room, name: &SlotName, digest: Digest) -> usize {
+        self.replicas.keys().filter(|replica| self.is_held_by(**replica, room, name, digest)).count()
+    }
+
+    /// Whether a replica held a record when it was read last.
+    #[must_use]
+    pub fn is_held_by(&self, replica: ReplicaId, room: Room, name: &SlotName, digest: Digest) -> bool {
+        let seen = self.replicas.get(&replica).and_then(|view| view.seen.get(&(room, name.clone())));
+        seen.is_some_and(|digests| digests.contains(&digest))
+    }
+
     /// Decides anew with a later clock what the records come to.
     pub fn rederive(&mut self) {
         self.ring = Ring::derive(self.union.values().map(AsRef::as_ref), self.now, self.safeguards);

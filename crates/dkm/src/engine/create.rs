@@ -16,6 +16,7 @@ impl Engine {
     /// Makes the group's rooms and first records; announces it when its first key is usable.
     pub(crate) fn create(&self, new: NewGroup, fill: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
         self.check_first_policy(&new.policy)?;
+        self.must_reach(WHAT, new.policy.replicas_needed(self.parts.repository.replicas()))?;
         // Nothing that anybody sees, and the proof that this account may make the group at all. On one replica only: rooms
         // that two have made do not become one when they meet.
         let (repository, author) = self.on_one_replica(|replica| {

@@ -12,6 +12,7 @@ mod policy;
 mod refresh;
 mod rollover;
 mod snapshot;
+mod spread;
 mod unknown;
 mod watched;
 mod windows;

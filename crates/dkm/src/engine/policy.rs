@@ -85,8 +85,7 @@ impl Engine {
         })?;
         let mut put = Put::Taken;
         for attempt in 0..ATTEMPTS {
-            put = self.put(&record, &SlotName::for_chained("policy", &previous, attempt))?;
-            self.refresh(Need::Fresh)?;
+            put = self.put_everywhere(&record, &SlotName::for_chained("policy", &previous, attempt))?;
             // What took the slot need not count: then the next one is as good.
             if put == Put::Created || heads() != previous {
                 break;

@@ -269,3 +269,70 @@ fn a_lost_root_key_is_said_and_its_return_heals() {
     group.resume(key, "x").unwrap();
     assert!(group.view().unwrap().why_not_protecting().is_none());
 }
+
+/// Two replicas that exchange nothing by themselves, and a policy under which nobody waits long for that.
+fn two_apart() -> (World, Policy) {
+    let mut world = World::new(2);
+    world.repository = world.repository.with_replication(Replication::ByHand);
+    let policy = Policy { min_replicas: 1, replication_bound_ms: 100, ..Policy::for_directory() };
+    (world, policy)
+}
+
+#[test]
+fn what_an_owner_decides_is_on_every_replica_that_answers() {
+    let (world, policy) = two_apart();
+    let group = world.group_with(policy.clone());
+    world.repository.replicate();
+    let key = protecting(&group);
+    group.suspend(key, "why").unwrap();
+    group.set_policy(Policy { refresh_interval_ms: policy.refresh_interval_ms + 1, ..policy }).unwrap();
+    let control = |replica| {
+        let held = world.repository.held(replica, group.id());
+        let mut control: Vec<_> = held.into_iter().filter(|(room, ..)| *room == Room::Control).collect();
+        control.sort();
+        control
+    };
+    assert_eq!(control(0).len(), 4, "group, two policies, a status");
+    assert_eq!(control(0), control(1));
+    // When they meet, it is one record, and nothing to report.
+    world.repository.replicate();
+    group.refresh().unwrap();
+    let view = group.view().unwrap();
+    assert!(view.ring.findings.is_empty(), "{:?}", view.ring.findings);
+    assert!(view.ring.key(key).unwrap().status.heads.len() == 1);
+    world.repository.lose(0);
+    world.repository.faults(0, |f| f.unreachable = true);
+    let fresh = world.fresh("uid:1");
+    assert!(fresh.protect(&context(), b"x").is_err(), "the one that is left knows of the suspension");
+}
+
+#[test]
+fn a_replica_that_does_not_answer_does_not_keep_an_owner_from_deciding() {
+    let (world, policy) = two_apart();
+    let group = world.group_with(policy);
+    world.repository.replicate();
+    world.repository.faults(1, |f| f.unreachable = true);
+    let key = protecting(&group);
+    group.suspend(key, "why").unwrap();
+    world
+        .repository
+        .faults(1, |f| *f = dkm::repository::memory::Faults { read_only: true, ..Default::default() });
+    group.resume(key, "why").unwrap();
+    assert!(group.protect(&context(), b"x").is_ok());
+}
+
+#[test]
+fn a_group_that_wants_more_replicas_than_answer_is_not_begun() {
+    let world = World::new(2);
+    world.repository.faults(1, |f| f.unreachable = true);
+    let new = |min_replicas| dkm::blocking::NewGroup {
+        name: "tokens".into(),
+        description: None,
+        policy: Policy { min_replicas, ..Policy::for_directory() },
+        access: GroupAccess::default(),
+    };
+    let error = world.client().create_group(new(2)).unwrap_err();
+    assert!(error.to_string().contains("1 of 2 replicas answer"), "{error}");
+    assert!(world.client().groups().unwrap().is_empty());
+    assert!(world.client().create_group(new(1)).is_ok());
+}
