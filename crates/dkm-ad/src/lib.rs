@@ -7,6 +7,7 @@ mod accounts;
 pub mod audit;
 mod client;
 mod discovery;
+pub mod doctor;
 pub mod init;
 mod ldap;
 mod name;

@@ -202,6 +202,15 @@ impl Shared {
         .map_err(|why| RepositoryError::Unavailable { location: self.place(number), why })
     }
 
+    /// What is left of the ticket with which this account gets others.
+    pub(crate) fn ticket_left(&self) -> Result<Duration, String> {
+        let identity = self.identity.clone();
+        patience::within(self.limits.connect, move || {
+            identity.ticket_left().map_err(|error| error.to_string())
+        })
+        .and_then(|left| left)
+    }
+
     fn take_idle(&self, number: usize) -> Option<(Connection, Greeting)> {
         self.remembered(number)?.idle.take()
     }

@@ -210,6 +210,15 @@ impl Controller {
         self.ask(&json!({"do": "ldif", "text": text})).map(drop)
     }
 
+    /// As [`Controller::modify_ldif`], of what only the directory itself may change otherwise: the schema, and objects
+    /// of its own classes.
+    ///
+    /// # Errors
+    /// As [`Controller::modify_ldif`].
+    pub fn modify_ldif_relaxed(&self, text: &str) -> Result<()> {
+        self.ask(&json!({"do": "ldif", "text": text, "relaxed": true})).map(drop)
+    }
+
     /// Searches as the system account. No attributes mean all of them.
     ///
     /// # Errors

@@ -109,21 +109,27 @@ def export_keytab(path, principal):
     Net(creds, lp).export_keytab(keytab=path, principal=principal)
 
 
-def ldif(text):
-    db.transaction_start()
+def ldif(text, relaxed=False):
+    controls, target = [], db
+    if relaxed:
+        # Whether the schema may be changed is decided when a database is opened.
+        lp.set("dsdb:schema update allowed", "yes")
+        target = SamDB(url=sys.argv[2], session_info=system_session(lp), credentials=creds, lp=lp)
+        controls = ["relax:0"]
+    target.transaction_start()
     try:
-        for kind, message in db.parse_ldif(text):
+        for kind, message in target.parse_ldif(text):
             if kind in (ldb.CHANGETYPE_NONE, ldb.CHANGETYPE_ADD):
-                db.add(message)
+                target.add(message, controls)
             elif kind == ldb.CHANGETYPE_MODIFY:
-                db.modify(message)
+                target.modify(message, controls)
             elif kind == ldb.CHANGETYPE_DELETE:
-                db.delete(message.dn)
+                target.delete(message.dn, controls)
             else:
                 raise ValueError("this kind of LDIF change is not understood here")
-        db.transaction_commit()
+        target.transaction_commit()
     except BaseException:
-        db.transaction_cancel()
+        target.transaction_cancel()
         raise
 
 

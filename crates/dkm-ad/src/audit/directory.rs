@@ -105,13 +105,13 @@ impl Object {
 }
 
 /// The first part of a distinguished name, without its type.
-fn first_name(dn: &str) -> String {
+pub(crate) fn first_name(dn: &str) -> String {
     let first = parent(dn).map_or(dn, |parent| &dn[..dn.len() - parent.len() - 1]);
     first.split_once('=').map_or(first, |(_, value)| value).to_owned()
 }
 
 /// The name of an object's parent: what follows the first comma that is not escaped, RFC 4514 §2.4.
-pub(super) fn parent(dn: &str) -> Option<&str> {
+pub(crate) fn parent(dn: &str) -> Option<&str> {
     let mut escaped = false;
     for (at, c) in dn.char_indices() {
         match c {

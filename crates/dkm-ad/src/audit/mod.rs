@@ -39,6 +39,7 @@ mod watch;
 use dkm::repository::{Repository as _, RepositoryError};
 use dkm_core::GroupId;
 
+pub(crate) use directory::{first_name, parent};
 pub use kind::{NOT_SEARCHED, PathKind};
 pub use report::{Class, Effect, Finding, Principal, Report, Unchecked, Verdict};
 pub use services::{LIST_BYTES_MAX, SIGNATURE_NAMESPACE, Services, ServicesError};

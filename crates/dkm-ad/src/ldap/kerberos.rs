@@ -1,6 +1,7 @@
 //! Kerberos: who we are, who the domain controller is, and the sealing of everything between (RFC 4752).
 
 use std::fmt;
+use std::time::Duration;
 
 use libgssapi::context::{ClientCtx, CtxFlags, SecurityContext as _};
 use libgssapi::credential::{Cred, CredUsage};
@@ -57,6 +58,22 @@ fn kerberos(doing: &str) -> impl Fn(libgssapi::error::Error) -> LdapError + '_ {
 }
 
 impl Identity {
+    /// What is left of the ticket-granting ticket with which tickets are fetched.
+    ///
+    /// # Errors
+    /// There is none, and none can be fetched.
+    pub(crate) fn ticket_left(&self) -> Result<Duration, LdapError> {
+        let left = match self.credentials()? {
+            Some(credentials) => credentials.lifetime(),
+            None => {
+                let mechanisms = OidSet::singleton(GSS_MECH_KRB5).map_err(kerberos("choosing Kerberos"))?;
+                Cred::acquire(None, None, CredUsage::Initiate, Some(&mechanisms))
+                    .and_then(|credentials| credentials.lifetime())
+            }
+        };
+        left.map_err(kerberos("the ticket's life"))
+    }
+
     fn credentials(&self) -> Result<Option<Cred>, LdapError> {
         let of = |principal: &str| {
             Name::new(principal.as_bytes(), Some(GSS_NT_USER_NAME))
@@ -155,6 +172,11 @@ impl Kerberos {
         let [_, a, b, c] = MESSAGE_LEN_MAX.to_be_bytes();
         let answer = self.context.wrap(true, &[CONFIDENTIALITY, a, b, c]).map_err(kerberos("sealing"))?;
         Ok(Step::Finish(answer.to_vec()))
+    }
+
+    /// What is left of the service ticket that the session was opened with.
+    pub(super) fn ticket_left(&self) -> Option<Duration> {
+        self.context.lifetime().ok()
     }
 
     /// How much may be sealed in one piece for this server.

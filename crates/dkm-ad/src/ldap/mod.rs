@@ -162,6 +162,11 @@ impl Connection {
         }
     }
 
+    /// What is left of the service ticket that the connection was opened with; the library that seals may not tell.
+    pub(crate) fn ticket_left(&self) -> Option<Duration> {
+        self.wire.ticket_left()
+    }
+
     /// Whether another may go on with the connection: nothing failed on it, and no answer is on its way.
     pub(crate) fn is_idle(&self) -> bool {
         self.open == 0 && self.early.is_empty()

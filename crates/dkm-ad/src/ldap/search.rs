@@ -113,6 +113,8 @@ impl Search {
 
 /// Owner, group and DACL: the SACL takes a privilege to read.
 const OWNER_GROUP_DACL: u8 = 7;
+/// These, and the SACL.
+const WHOLE: u8 = 15;
 /// The DACL alone.
 const DACL: u8 = 4;
 
@@ -169,6 +171,21 @@ impl Connection {
             Ok(found) => Ok(found.into_iter().next()),
             Err(error) if error.code() == Some(super::NO_SUCH_OBJECT) => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// An object with its whole descriptor, SACL included; without it if this account lacks the privilege to read SACLs.
+    ///
+    /// # Errors
+    /// As [`Connection::search`]; an object that is not there is none.
+    pub(crate) fn find_with_sacl(&mut self, dn: &str) -> Result<Option<Found>, LdapError> {
+        let search = Search::base(dn, vec!["nTSecurityDescriptor"]);
+        self.begin();
+        let id = self.ask(&[(search.request(), vec![sd_flags(WHOLE)])])?;
+        let mut found = Vec::new();
+        match self.collect(id, &mut found) {
+            Err(error) if error.code() != Some(super::NO_SUCH_OBJECT) => Err(error),
+            _ => Ok(found.into_iter().next()),
         }
     }
 

@@ -79,6 +79,11 @@ impl Wire {
         Ok(())
     }
 
+    /// What is left of the ticket that the connection is sealed with.
+    pub(super) fn ticket_left(&self) -> Option<Duration> {
+        self.kerberos.as_ref().and_then(Kerberos::ticket_left)
+    }
+
     /// Sends messages in one go.
     pub(super) fn send(&mut self, messages: &[u8]) -> Result<(), LdapError> {
         let sending = unreachable("sending");

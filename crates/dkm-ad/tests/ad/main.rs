@@ -7,6 +7,7 @@ mod access;
 mod attacks;
 mod audit;
 mod conformance;
+mod doctor;
 mod person;
 mod refresh;
 mod removal;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         audit::TESTS,
         audit::PATHS,
         conformance::TESTS,
+        doctor::TESTS,
         refresh::TESTS,
         removal::TESTS,
         story::TESTS,

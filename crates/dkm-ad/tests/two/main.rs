@@ -5,6 +5,7 @@
 
 #[path = "../ad/conformance.rs"]
 mod conformance;
+mod doctor;
 mod outage;
 mod partition;
 mod removal;
@@ -19,6 +20,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // The last one loses a domain controller.
-    let tests = [conformance::TESTS, partition::TESTS, outage::TESTS, removal::TESTS, outage::LAST].concat();
+    let tests =
+        [conformance::TESTS, doctor::TESTS, partition::TESTS, outage::TESTS, removal::TESTS, outage::LAST]
+            .concat();
     support::run(&dkm_testbed::Options::two(), true, tests)
 }

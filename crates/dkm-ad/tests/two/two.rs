@@ -45,7 +45,7 @@ pub(crate) fn url_of(stage: &Stage, number: usize) -> AdUrl {
     url
 }
 
-fn password(account: &Account) -> Identity {
+pub(crate) fn password(account: &Account) -> Identity {
     Identity::Password { principal: account.principal.clone(), password: account.password.clone().into() }
 }
 

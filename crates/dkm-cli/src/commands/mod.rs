@@ -1,6 +1,8 @@
 //! The commands, one a file.
 
 #[cfg(feature = "active-directory")]
+mod ad_doctor;
+#[cfg(feature = "active-directory")]
 mod ad_init;
 mod archive_export;
 mod archive_inspect;
@@ -73,6 +75,7 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ad {
     Init(ad_init::Arguments),
+    Doctor(ad_doctor::Arguments),
 }
 
 /// Commands on groups.
@@ -130,6 +133,8 @@ pub(crate) fn run(command: Command, shell: &Shell) -> Result {
         Command::Init(arguments) => init::run(&arguments, shell),
         #[cfg(feature = "active-directory")]
         Command::Ad(Ad::Init(arguments)) => ad_init::run(&arguments, shell),
+        #[cfg(feature = "active-directory")]
+        Command::Ad(Ad::Doctor(arguments)) => ad_doctor::run(&arguments, shell),
         Command::Group(Group::Create(arguments)) => group_create::run(arguments, shell),
         Command::Group(Group::List(arguments)) => group_list::run(&arguments, shell),
         Command::Group(Group::Show(arguments)) => group_show::run(&arguments, shell),
