@@ -1,0 +1,358 @@
+//! The log as its one writer holds it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+
+use super::edge::Edge;
+use super::files::{Files, sync_folder};
+use super::{Anchor, Error, Receipt};
+use crate::checkpoint::Checkpoint;
+use crate::entry::{Entry, NUMBER_MAX};
+use crate::merkle::{ProofError, leaf_hash, prove_inclusion};
+use crate::note::{LogKey, NOTE_LEN_MAX, Note, NoteSignature};
+use crate::source::{DirectorySource, Source};
+use crate::tile::{TILE_LEVELS, TILE_WIDTH, Tile, hashes_at};
+use crate::tree::{Tree, TreeError};
+use crate::trust::Trust;
+
+pub(crate) const CHECKPOINT: &str = "checkpoint";
+pub(crate) const HANDOVER: &str = "handover";
+const LOCK: &str = "lock";
+
+/// Tiles around the right edge among which a writer that died may have left some: more than the largest batch fills.
+const TIDY_TILES: u64 = 8;
+
+pub(super) struct State {
+    files: Files,
+    source: DirectorySource,
+    /// Held for as long as the log is open.
+    lock: File,
+    key: LogKey,
+    /// The key that a change of key was about to bring, when it failed on its way.
+    next: Option<LogKey>,
+    anchor: Box<dyn Anchor>,
+    checkpoint: Checkpoint,
+    note: Arc<[u8]>,
+    edge: Edge,
+    /// Whether what is on disk may not be what is in memory.
+    doubtful: bool,
+}
+
+/// What is on disk.
+struct Loaded {
+    checkpoint: Checkpoint,
+    note: Arc<[u8]>,
+    edge: Edge,
+}
+
+impl State {
+    pub(super) fn create(root: &Path, key: LogKey, mut anchor: Box<dyn Anchor>) -> Result<Self, Error> {
+        match DirBuilder::new().mode(0o750).create(root) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(Error::io(root, error)),
+            _ => {}
+        }
+        if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            sync_folder(parent).map_err(|error| Error::io(parent, error))?;
+        }
+        let lock = lock(root)?;
+        let source = DirectorySource::new(root);
+        let there = source.read(CHECKPOINT, NOTE_LEN_MAX).map_err(|error| Error::io(root, error))?;
+        if there.is_some() {
+            return Err(Error::Exists { path: root.to_path_buf() });
+        }
+        let edge = Edge::default();
+        let checkpoint = checkpoint_of(&key, &edge);
+        let note = sign(&checkpoint, &[&key])?;
+        let kept = anchor.load().map_err(|error| Error::NoAnchor { reason: error.to_string() })?;
+        if kept.is_some_and(|kept| *kept != *note) {
+            return Err(Error::NoAnchor { reason: "it is the checkpoint of another log".to_owned() });
+        }
+        // In this order, so that a log without its last checkpoint outside never was.
+        anchor.keep(&note).map_err(|source| Error::Anchor { source: Arc::new(source) })?;
+        let mut files = Files::new(root);
+        files.put(CHECKPOINT, &note)?;
+        files.sync()?;
+        Ok(Self { files, source, lock, key, next: None, anchor, checkpoint, note, edge, doubtful: false })
+    }
+
+    /// Opens the log, whatever its anchor says.
+    pub(super) fn open(root: &Path, key: LogKey, anchor: Box<dyn Anchor>) -> Result<Self, Error> {
+        let source = DirectorySource::new(root);
+        if source.read(CHECKPOINT, NOTE_LEN_MAX).map_err(|error| Error::io(root, error))?.is_none() {
+            return Err(Error::NotALog { path: root.to_path_buf() });
+        }
+        let lock = lock(root)?;
+        let mut files = Files::new(root);
+        let Loaded { checkpoint, note, edge } = load(&mut files, &source, &key)?;
+        Ok(Self { files, source, lock, key, next: None, anchor, checkpoint, note, edge, doubtful: false })
+    }
+
+    /// Compares the log with its last checkpoint outside, and brings that up to date.
+    pub(super) fn anchored(&mut self) -> Result<(), Error> {
+        let kept = self.anchor.load().map_err(|error| Error::NoAnchor { reason: error.to_string() })?;
+        let kept = kept.ok_or_else(|| Error::NoAnchor { reason: "there is none".to_owned() })?;
+        let last = Note::parse(&kept).ok().and_then(|note| note.text().parse::<Checkpoint>().ok());
+        let ours = last.filter(|last| last.origin == self.checkpoint.origin);
+        let last =
+            ours.ok_or_else(|| Error::NoAnchor { reason: "it is no checkpoint of this log".to_owned() })?;
+        if last.size > self.checkpoint.size {
+            return Err(Error::Behind { size: self.checkpoint.size, last: Box::new(last) });
+        }
+        match Tree::new(&self.source, &self.checkpoint).prove_extends(&last) {
+            Ok(_) => {}
+            Err(TreeError::Proof(ProofError::WrongRoot)) => {
+                return Err(Error::Forked { last: Box::new(last) });
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if *kept == *self.note { Ok(()) } else { self.keep(&Arc::clone(&self.note)) }
+    }
+
+    fn keep(&mut self, note: &[u8]) -> Result<(), Error> {
+        self.anchor.keep(note).map_err(|source| Error::Anchor { source: Arc::new(source) })
+    }
+
+    pub(super) fn note(&self) -> Arc<[u8]> {
+        Arc::clone(&self.note)
+    }
+
+    pub(super) fn key(&self) -> &LogKey {
+        &self.key
+    }
+
+    /// Writes entries, signs a checkpoint that covers them, makes all of it durable. On an error nothing may be
+    /// acknowledged; entries may be in the log all the same, whole.
+    pub(super) fn commit(&mut self, entries: &[Vec<u8>]) -> Result<Vec<Receipt>, Error> {
+        self.with_doubt(|state| state.write(entries, None))
+    }
+
+    /// Writes the entry that announces `next`, under a checkpoint that both keys sign; then `next` is the key.
+    pub(super) fn rotate(&mut self, entry: Vec<u8>, next: LogKey) -> Result<Receipt, Error> {
+        self.with_doubt(|state| {
+            let mut receipts = state.write(&[entry], Some(next))?;
+            receipts.pop().ok_or(Error::Closed)
+        })
+    }
+
+    fn with_doubt<T>(&mut self, write: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        let checked = if self.doubtful { self.reload() } else { self.unchanged() };
+        let done = checked.and_then(|()| write(self));
+        self.doubtful = done.is_err();
+        done
+    }
+
+    /// Finds out what is on disk after something went wrong, and makes that durable.
+    fn reload(&mut self) -> Result<(), Error> {
+        self.locked()?;
+        let loaded = match load(&mut self.files, &self.source, &self.key) {
+            Err(Error::Retired { next }) if self.next.as_ref().is_some_and(|key| *key.public() == next) => {
+                if let Some(next) = self.next.take() {
+                    self.key = next;
+                }
+                load(&mut self.files, &self.source, &self.key)?
+            }
+            loaded => loaded?,
+        };
+        self.next = None;
+        (self.checkpoint, self.note, self.edge) = (loaded.checkpoint, loaded.note, loaded.edge);
+        self.anchored()?;
+        self.tidy()?;
+        // Its name may not be durable, if that was what went wrong.
+        self.files.put(CHECKPOINT, &self.note)?;
+        self.files.sync()
+    }
+
+    /// Removes what a writer that died has left beyond the checkpoint, and makes the rest durable. Not before the log
+    /// was compared with its anchor: beyond a checkpoint that was rolled back lie entries that were acknowledged.
+    pub(super) fn tidy(&mut self) -> Result<(), Error> {
+        tidy(&mut self.files, &self.source, self.checkpoint.size)?;
+        self.files.sync()
+    }
+
+    /// Whether the log's edge on disk is what this process has written last.
+    fn unchanged(&self) -> Result<(), Error> {
+        self.locked()?;
+        let same = |path: String, bytes: &[u8]| match self.source.read(&path, bytes.len()) {
+            Ok(Some(there)) if there == bytes => Ok(()),
+            Err(error) if error.kind() != ErrorKind::FileTooLarge => {
+                Err(Error::io(&self.files.root().join(path), error))
+            }
+            _ => Err(Error::Changed { path }),
+        };
+        same(CHECKPOINT.to_owned(), &self.note)?;
+        self.edge.files().iter().try_for_each(|(tile, bytes)| same(tile.path(), bytes))
+    }
+
+    fn locked(&self) -> Result<(), Error> {
+        let identity = |of: io::Result<fs::Metadata>| of.map(|there| (there.dev(), there.ino())).ok();
+        let ours = identity(self.lock.metadata());
+        let there = identity(fs::symlink_metadata(self.files.root().join(LOCK)));
+        if ours.is_some() && ours == there { Ok(()) } else { Err(Error::Changed { path: LOCK.to_owned() }) }
+    }
+
+    fn write(&mut self, entries: &[Vec<u8>], next: Option<LogKey>) -> Result<Vec<Receipt>, Error> {
+        let first = self.edge.frontier.size();
+        let mut edge = self.edge.clone();
+        let added = edge.append(entries.iter().map(Vec::as_slice)).ok_or(Error::Full)?;
+        if edge.frontier.size() > NUMBER_MAX {
+            return Err(Error::Full);
+        }
+        for (tile, bytes) in &added.files {
+            self.files.put(&tile.path(), bytes)?;
+        }
+        self.files.sync()?;
+        let checkpoint = checkpoint_of(&self.key, &edge);
+        let keys: Vec<&LogKey> = [&self.key].into_iter().chain(&next).collect();
+        let note = sign(&checkpoint, &keys)?;
+        self.next = next;
+        self.files.put(CHECKPOINT, &note)?;
+        self.files.sync()?;
+        if self.next.is_some() {
+            self.files.put(&handover_path(checkpoint.size), &note)?;
+            self.files.sync()?;
+        }
+        self.keep(&note)?;
+        for (tile, _) in added.files.iter().filter(|(tile, _)| tile.is_full()) {
+            // What stays is removed when the log is opened next.
+            let _ = self.files.remove(&tile.partial_folder());
+        }
+        if let Some(next) = self.next.take() {
+            self.key = next;
+        }
+        let size = checkpoint.size;
+        let receipts = entries.iter().zip(first..).map(|(entry, index)| {
+            let proof = prove_inclusion(&added.nodes, index, size).map_err(TreeError::from)?;
+            Ok(Receipt { index, leaf: leaf_hash(entry), proof, checkpoint: Arc::clone(&note) })
+        });
+        let receipts: Result<Vec<_>, Error> = receipts.collect();
+        (self.checkpoint, self.note, self.edge) = (checkpoint, note, edge);
+        receipts
+    }
+}
+
+pub(crate) fn handover_path(size: u64) -> String {
+    format!("{HANDOVER}/{size}")
+}
+
+fn checkpoint_of(key: &LogKey, edge: &Edge) -> Checkpoint {
+    Checkpoint {
+        origin: key.public().name().as_str().to_owned(),
+        size: edge.frontier.size(),
+        root: edge.frontier.root(),
+        extensions: Vec::new(),
+    }
+}
+
+fn sign(checkpoint: &Checkpoint, keys: &[&LogKey]) -> Result<Arc<[u8]>, Error> {
+    let text = checkpoint.text();
+    let signatures: Vec<NoteSignature> = keys.iter().map(|key| key.sign(&text)).collect();
+    let note = Note::new(text, signatures).map_err(crate::trust::TrustError::from)?;
+    Ok(note.encode().into())
+}
+
+fn lock(root: &Path) -> Result<File, Error> {
+    let path = root.join(LOCK);
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let opened = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o640)
+        .custom_flags(flags)
+        .open(&path);
+    let file = opened.map_err(|error| Error::io(&path, error))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(error) if error == rustix::io::Errno::WOULDBLOCK => {
+            Err(Error::InUse { path: root.to_path_buf() })
+        }
+        Err(error) => Err(Error::io(&path, error.into())),
+    }
+}
+
+/// Reads the log's edge, and completes a change of key that was cut off.
+fn load(files: &mut Files, source: &DirectorySource, key: &LogKey) -> Result<Loaded, Error> {
+    let read = source.read(CHECKPOINT, NOTE_LEN_MAX);
+    let note = read.map_err(|error| Error::io(&files.root().join(CHECKPOINT), error))?;
+    let note = note.ok_or_else(|| TreeError::Missing { path: CHECKPOINT.to_owned() })?;
+    let checkpoint = Trust::log(key.public().clone())?.verify(&note)?.checkpoint;
+    let edge = Edge::load(source, checkpoint.size)?;
+    if edge.frontier.root() != checkpoint.root {
+        return Err(TreeError::Damaged { path: "tile".to_owned() }.into());
+    }
+    hand_over(files, source, key, &checkpoint, &note)?;
+    Ok(Loaded { checkpoint, note: note.into(), edge })
+}
+
+/// Refuses a key that the log has changed away from.
+fn hand_over(
+    files: &mut Files,
+    source: &DirectorySource,
+    key: &LogKey,
+    checkpoint: &Checkpoint,
+    note: &[u8],
+) -> Result<(), Error> {
+    let tree = Tree::new(source, checkpoint);
+    let announced = |size: u64| -> Result<_, Error> {
+        let Some(last) = size.checked_sub(1) else { return Ok(None) };
+        let (leaf, _) = tree.prove(last)?;
+        Ok(Entry::decode(&leaf)?.announces().cloned())
+    };
+    let next = match announced(checkpoint.size)? {
+        Some(next) => {
+            let path = handover_path(checkpoint.size);
+            // The writer may have died before it kept the checkpoint that both keys have signed.
+            let there = source
+                .read(&path, NOTE_LEN_MAX)
+                .map_err(|error| Error::io(&files.root().join(&path), error))?;
+            if there.is_none() {
+                files.put(&path, note)?;
+            }
+            Some(next)
+        }
+        None => {
+            let names =
+                source.names(HANDOVER).map_err(|error| Error::io(&files.root().join(HANDOVER), error))?;
+            let sizes = names.iter().filter_map(|name| name.parse().ok());
+            match sizes.filter(|size| *size <= checkpoint.size).max() {
+                Some(size) => announced(size)?,
+                None => None,
+            }
+        }
+    };
+    match next {
+        Some(next) if next != *key.public() => Err(Error::Retired { next }),
+        _ => Ok(()),
+    }
+}
+
+/// Removes tiles beyond the checkpoint, which were never acknowledged, and partial tiles of full ones.
+fn tidy(files: &mut Files, source: &DirectorySource, size: u64) -> Result<(), Error> {
+    for level in (0..TILE_LEVELS).map(Some).chain([None]) {
+        let hashes = hashes_at(level.unwrap_or(0), size);
+        let (edge, width) = (hashes / TILE_WIDTH, hashes % TILE_WIDTH);
+        for index in edge.saturating_sub(TIDY_TILES)..edge.saturating_add(TIDY_TILES) {
+            let tile = Tile { level, index, width: 256 };
+            files.doubt(&tile.path());
+            if index >= edge {
+                files.remove(&tile.path())?;
+            }
+            if index != edge {
+                files.remove(&tile.partial_folder())?;
+                continue;
+            }
+            let folder = tile.partial_folder();
+            let names =
+                source.names(&folder).map_err(|error| Error::io(&files.root().join(&folder), error))?;
+            for name in names.iter().filter(|name| name.parse::<u64>().is_ok_and(|found| found > width)) {
+                files.remove(&format!("{folder}/{name}"))?;
+            }
+        }
+    }
+    Ok(())
+}
