@@ -7,9 +7,11 @@ mod access;
 mod attacks;
 mod audit;
 mod conformance;
+mod owners;
 mod person;
 mod refresh;
 mod removal;
+mod shown;
 mod stage;
 mod story;
 #[path = "../support/mod.rs"]
@@ -25,8 +27,10 @@ fn main() -> ExitCode {
         audit::TESTS,
         audit::PATHS,
         conformance::TESTS,
+        owners::TESTS,
         refresh::TESTS,
         removal::TESTS,
+        shown::TESTS,
         story::TESTS,
     ]
     .concat();
