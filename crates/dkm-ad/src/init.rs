@@ -64,11 +64,15 @@ pub struct InitPlan {
 
 /// Plans a repository: reads the domain, changes nothing.
 ///
-/// `makers` may make groups in it beside the Domain Admins: accounts or groups, by name.
+/// `makers` may make groups in it beside the Domain Admins, and `auditors` see which there are: accounts or groups, by name.
 ///
 /// # Errors
-/// The domain controller fails, a maker is nobody, or the domain's SID can't be read.
-pub fn plan(repository: &AdRepository, makers: &[String]) -> Result<InitPlan, RepositoryError> {
+/// The domain controller fails, a maker or an auditor is nobody, or the domain's SID can't be read.
+pub fn plan(
+    repository: &AdRepository,
+    makers: &[String],
+    auditors: &[String],
+) -> Result<InitPlan, RepositoryError> {
     let url = repository.location();
     let place = repository.shared().place(0);
     let failed = |what: &str, error: &crate::ldap::LdapError| repository.shared().error(0, what, error);
@@ -76,14 +80,19 @@ pub fn plan(repository: &AdRepository, makers: &[String]) -> Result<InitPlan, Re
     let (domain, account) = who(&mut connection, &url.domain_dn())
         .map_err(|error| failed("the domain", &error))?
         .ok_or_else(|| repository.shared().odd(0, "it does not say which domain and account these are"))?;
+    let mut named = |names: &[String]| -> Result<Vec<Sid>, RepositoryError> {
+        let mut sids = Vec::new();
+        for name in names {
+            let found = accounts::find(&mut connection, &url.domain_dn(), name)
+                .map_err(|error| failed(name, &error))?
+                .map_err(RepositoryError::Invalid)?;
+            sids.push(found.sid);
+        }
+        Ok(sids)
+    };
     let mut administrators = Vec::from_iter(domain.account(sid::rid::DOMAIN_ADMINS));
-    for name in makers {
-        let found = accounts::find(&mut connection, &url.domain_dn(), name)
-            .map_err(|error| failed(name, &error))?
-            .map_err(RepositoryError::Invalid)?;
-        administrators.push(found.sid);
-    }
-    let container = container(&domain, account, &administrators);
+    administrators.extend(named(makers)?);
+    let container = container(&domain, account, &administrators, &named(auditors)?);
     let recovery = Trustees {
         domain,
         // Everybody who signed in may see that it is empty.
@@ -93,6 +102,7 @@ pub fn plan(repository: &AdRepository, makers: &[String]) -> Result<InitPlan, Re
         recovery: Sid::SYSTEM,
         erasers: Vec::new(),
         administrators: Vec::from_iter(domain.account(sid::rid::DOMAIN_ADMINS)),
+        auditors: Vec::new(),
     }
     .recovery_group(account);
     let dn = url.container_dn();
@@ -166,8 +176,8 @@ impl InitPlan {
 }
 
 /// The container's descriptor: who signed in may read which repository this is, and not what is in it.
-fn container(domain: &Domain, owner: Sid, administrators: &[Sid]) -> Template {
-    let mut container = template::container(domain, owner, administrators, &[]);
+fn container(domain: &Domain, owner: Sid, administrators: &[Sid], auditors: &[Sid]) -> Template {
+    let mut container = template::container(domain, owner, administrators, auditors);
     container.owner = OwnerRule::Any;
     let see = AccessMask::READ_PROPERTY | AccessMask::READ_CONTROL;
     if let AclSlot::Present(dacl) = &mut container.descriptor.dacl {

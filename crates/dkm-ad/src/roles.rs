@@ -18,13 +18,15 @@ pub(crate) fn to_values(trustees: &Trustees) -> Vec<Vec<u8>> {
     push("creator", &trustees.creators);
     push("owner", &trustees.owners);
     push("administrator", &trustees.administrators);
+    push("auditor", &trustees.auditors);
     lines.into_iter().map(String::into_bytes).collect()
 }
 
 /// Reads them back, in any order; none if something in them is not understood.
 pub(crate) fn from_values<'a>(domain: &Domain, values: impl Iterator<Item = &'a [u8]>) -> Option<Trustees> {
     let (mut head, mut readers, mut recovery) = (false, Vec::new(), Vec::new());
-    let (mut creators, mut owners, mut administrators) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut creators, mut owners) = (Vec::new(), Vec::new());
+    let (mut administrators, mut auditors) = (Vec::new(), Vec::new());
     for value in values {
         let line = std::str::from_utf8(value).ok()?;
         if line == HEAD {
@@ -38,11 +40,12 @@ pub(crate) fn from_values<'a>(domain: &Domain, values: impl Iterator<Item = &'a 
             "creator" => &mut creators,
             "owner" => &mut owners,
             "administrator" => &mut administrators,
+            "auditor" => &mut auditors,
             _ => return None,
         };
         list.push(sid.parse::<Sid>().ok()?);
     }
-    for list in [&mut creators, &mut owners, &mut administrators] {
+    for list in [&mut creators, &mut owners, &mut administrators, &mut auditors] {
         list.sort();
         list.dedup();
     }
@@ -58,6 +61,7 @@ pub(crate) fn from_values<'a>(domain: &Domain, values: impl Iterator<Item = &'a 
         erasers: owners.clone(),
         owners,
         administrators,
+        auditors,
     })
 }
 
@@ -77,6 +81,7 @@ mod tests {
             owners: vec![sid(1104)],
             erasers: vec![sid(1104)],
             administrators: vec![sid(512)],
+            auditors: vec![sid(1105), sid(1106)],
         };
         let mut values = to_values(&trustees);
         values.reverse();

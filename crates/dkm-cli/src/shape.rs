@@ -86,6 +86,8 @@ pub(crate) struct KeyShape {
     pub(crate) exposed: bool,
     /// Whether its material gives its id.
     pub(crate) verified: bool,
+    /// Whether this account may not read its material, and all else is what the repository shows of it.
+    pub(crate) withheld: bool,
     /// Why it may never protect.
     pub(crate) distrust: Option<String>,
     /// Until when it cools off before its destruction.
@@ -100,7 +102,7 @@ impl KeyShape {
         Self {
             id: key.id().to_string(),
             state: key.state(view.now).as_str(),
-            protecting: view.protecting.as_ref().is_ok_and(|id| *id == key.id()),
+            protecting: view.protects_for_members() == Some(key.id()),
             created: when::precise(key.attested.created),
             creator: key.attested.creator.0.clone(),
             activates: when::precise(key.activation()),
@@ -115,6 +117,7 @@ impl KeyShape {
             windows_guid: key.record.guid.map(|guid| guid.to_string()),
             exposed: key.is_exposed(view.now),
             verified: key.verified,
+            withheld: key.is_withheld(),
             distrust: key.distrust.as_ref().map(ToString::to_string),
             cooling_off_until: cooling.map(|since| when::precise(since.plus(view.policy.cooling_off_ms))),
             reason: key.status.reason.clone(),

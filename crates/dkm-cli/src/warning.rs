@@ -1,6 +1,6 @@
 //! What somebody should look after, told on stderr by every command that works with a group.
 
-use dkm::View;
+use dkm::{KeyFault, View};
 use dkm_core::plan::Plan;
 
 use crate::terminal::Terminal;
@@ -66,8 +66,6 @@ pub(crate) fn of(view: &View) -> Vec<Warning> {
             };
             found.push(warning("overdue", message, advice));
         }
-        // An owner who reads no keys can't tell.
-        Plan::NoKey if view.ring.keys.is_empty() && !view.rights.read => {}
         Plan::NoKey if view.ring.keys.is_empty() => {
             let message = "the group has no key yet".to_owned();
             let advice = "the first creator that opens it makes one, once every replica answers";
@@ -75,7 +73,8 @@ pub(crate) fn of(view: &View) -> Vec<Warning> {
         }
         Plan::NoKey => {
             let message = "the group has no key that protects".to_owned();
-            let advice = if view.key_faults.is_empty() {
+            let is_withheld = |fault: &KeyFault| *fault == KeyFault::Withheld;
+            let advice = if view.key_faults.values().all(is_withheld) {
                 "dkm key list shows the states; dkm key resume or dkm key roll"
             } else {
                 "keys can't be opened; dkm doctor tells which, and why"

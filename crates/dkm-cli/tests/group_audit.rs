@@ -71,11 +71,12 @@ fn an_audit_says_by_its_exit_code_what_it_found() {
     let Some(domain) = Domain::start_or_skip(&Options::default()).unwrap() else { return };
     let (maker, service) = (domain.add_user("svc-maker").unwrap(), domain.add_user("svc-app").unwrap());
     let person = domain.add_user("alice").unwrap();
+    let (auditor, keeper) = (domain.add_user("auditor").unwrap(), domain.add_user("keeper").unwrap());
     let home = tempfile::tempdir().unwrap();
     let home = home.path();
     let admin = domain.admin().clone();
     domain.keytab(&admin).unwrap();
-    let made = dkm(&domain, home, &admin, &["ad", "init", "--makers", "svc-maker"]);
+    let made = dkm(&domain, home, &admin, &["ad", "init", "--makers", "svc-maker", "--auditors", "auditor"]);
     assert!(made.status.success(), "{made:?}");
     let create = [
         "group",
@@ -89,13 +90,19 @@ fn an_audit_says_by_its_exit_code_what_it_found() {
         "svc-maker",
         "--owners",
         "svc-maker",
+        "--owners",
+        "keeper",
+        "--auditors",
+        "auditor",
     ];
     let made = dkm(&domain, home, &maker, &create);
     assert!(made.status.success(), "{made:?}");
     // The first key is made by the first creator that opens the group.
     let opened = dkm(&domain, home, &maker, &["group", "show", "mail"]);
     assert!(opened.status.success(), "{opened:?}");
-    signed(home, &format!("# mail\n{} makes groups\n{} reads\n", maker.sid, service.sid));
+    // An owner may write the readers group's members, so whoever signs answers for him, too.
+    let list = format!("# mail\n{} makes groups\n{} reads\n{} owns\n", maker.sid, service.sid, keeper.sid);
+    signed(home, &list);
 
     let clean = dkm(&domain, home, &maker, &SIGNED);
     assert_eq!(clean.status.code(), Some(0), "{clean:?}");
@@ -109,10 +116,16 @@ fn an_audit_says_by_its_exit_code_what_it_found() {
     assert!(text.ends_with("no path of kinds A–K found\n"), "{text}");
     assert!(text.contains("NOT SEARCHED BY ANY AUDIT"), "{text}");
 
-    // An administrator reads no key, and so not who may read it.
-    let incomplete = dkm(&domain, home, &admin, &SIGNED);
+    // An administrator and an auditor read no key, and see who may read it. A plain member does not list the container.
+    for who in [&admin, &auditor] {
+        let complete = dkm(&domain, home, who, &SIGNED);
+        assert_eq!(complete.status.code(), Some(0), "{complete:?}");
+        assert_eq!(json(&complete)["verdict"], "no-path");
+    }
+    let incomplete = dkm(&domain, home, &service, &SIGNED);
     assert_eq!(incomplete.status.code(), Some(4), "{incomplete:?}");
     assert_eq!(json(&incomplete)["verdict"], "incomplete");
+    without_reading(&domain, home, &keeper, &auditor);
 
     let unlisted = dkm(&domain, home, &maker, &["group", "audit", "mail"]);
     assert_eq!(unlisted.status.code(), Some(7), "{unlisted:?}");
@@ -141,6 +154,54 @@ fn an_audit_says_by_its_exit_code_what_it_found() {
         "{forged:?}"
     );
 }
+
+/// What somebody who owns a group and is no member experiences with each command, and an auditor.
+fn without_reading(domain: &Domain, home: &Path, keeper: &Account, auditor: &Account) {
+    let run = |who: &Account, arguments: &[&str], code: i32| {
+        let output = dkm(domain, home, who, &[arguments, &["-g", "mail", "--json"]].concat());
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
+        output
+    };
+    let listed = json(&run(keeper, &["key", "list"], 0));
+    let key = &listed["keys"][0];
+    assert_eq!((&key["state"], &key["protecting"]), (&"active".into(), &true.into()), "{listed}");
+    assert_eq!(
+        (&key["withheld"], &key["verified"], &key["distrust"]),
+        (&true.into(), &false.into(), &Value::Null)
+    );
+    let id = key["id"].as_str().unwrap();
+    assert_eq!(
+        json(&run(keeper, &["key", "show", id], 0))["fault"],
+        "this account may not read its material"
+    );
+    let shown = json(&run(keeper, &["group", "show"], 0));
+    assert_eq!((&shown["rights"]["read"], &shown["rights"]["own"]), (&false.into(), &true.into()), "{shown}");
+    assert_eq!(shown["protecting_key"], key["id"]);
+    let healthy = json(&run(keeper, &["doctor"], 0));
+    assert_eq!(healthy["healthy"], true, "{healthy}");
+    assert!(healthy.to_string().contains("this account may not read it"), "{healthy}");
+    std::fs::write(home.join("plain"), "x").unwrap();
+    for refused in [
+        &["protect", "plain", "-o", "blob"][..],
+        &["key", "roll", "--reason", "x"],
+        &["archive", "export", "--recipient", RECIPIENT, "-o", "mail.age"],
+    ] {
+        let refused = run(keeper, refused, 4);
+        let error = String::from_utf8_lossy(&refused.stderr);
+        assert!(error.contains("needs the right to"), "{refused:?}");
+    }
+    let compromise = run(keeper, &["key", "compromise", id, "--reason", "x"], 7);
+    assert!(String::from_utf8_lossy(&compromise.stderr).contains("--at-once"), "{compromise:?}");
+    assert_eq!(json(&run(keeper, &["key", "suspend", id, "--reason", "a drill"], 0))["state"], "suspended");
+    assert_eq!(json(&run(keeper, &["key", "resume", id, "--reason", "over"], 0))["state"], "active");
+    run(keeper, &["policy", "set", "rotation_period=80d"], 0);
+    assert_eq!(json(&run(auditor, &["key", "list"], 0))["keys"][0]["id"], id);
+    run(auditor, &["key", "suspend", id, "--reason", "x"], 4);
+    run(auditor, &["doctor"], 0);
+}
+
+/// Somebody's, for an archive that is not made.
+const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
 
 /// The readers group that a report names.
 fn readers(domain: &Domain, report: &Value) -> Group {

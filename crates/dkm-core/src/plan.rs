@@ -174,11 +174,17 @@ pub fn plan(
 pub fn plan_manual(ring: &Ring, now: Timestamp, cause: Cause) -> Option<Plan> {
     let policy = ring.policy()?;
     let trusted = || ring.keys.iter().rev().find(|k| k.distrust.is_none());
-    // A key whose access control was opened up does not protect, but it did: without a way past it, whoever opens up the
-    // only key would stop the group for good.
-    let opened = || ring.keys.iter().rev().find(|k| k.distrust == Some(Distrust::LooseAccessControl));
-    let predecessor = ring.protecting(now).next().or_else(trusted).or_else(opened)?;
+    // A key whose access control was opened up, or whose public part was changed, does not protect, but it did: without a
+    // way past it, whoever does that to the only key would stop the group for good.
+    let spoilt =
+        |k: &&RingKey| matches!(k.distrust, Some(Distrust::LooseAccessControl | Distrust::Misdescribed));
+    let opened = || ring.keys.iter().rev().find(spoilt);
+    let protecting = ring.protecting(now).next();
+    let predecessor = protecting.or_else(trusted).or_else(opened)?;
+    // An owner has marked the key that protected, and left its replacement to who may make it: nobody is served by waiting.
+    let stopped = protecting.is_none() && predecessor.status.compromised.is_some();
     let activates_at = match cause {
+        _ if stopped => now,
         Cause::Compromise | Cause::Exposure => now,
         _ => now.plus(policy.activation_delay_ms).plus(policy.creation_margin_ms()),
     };
@@ -241,7 +247,12 @@ fn without_key(
         // Suspended: an owner resumes it or rolls; a client does not decide against the owner.
         (None, None) => return Plan::NoKey,
     };
-    let short_ms = policy.replication_bound_ms.saturating_mul(LEAD_PER_REPLICATION_BOUND);
+    let short_ms = match cause {
+        // Nothing is protected, and the new key takes over at once: a key too many for each replica that has not heard yet
+        // of the first is the lesser evil.
+        Cause::Compromise => policy.refresh_interval_max_ms(),
+        _ => policy.replication_bound_ms.saturating_mul(LEAD_PER_REPLICATION_BOUND),
+    };
     let begin = noticed.unwrap_or(since).max(since);
     let turn = turn(begin.plus(short_ms), short_ms, draw(last.id()).overdue, safeguards);
     create_at(ring, last, now, turn, at, since, cause, may_create)

@@ -14,7 +14,7 @@ use dkm_core::kdf::key_id;
 use dkm_core::member::{Member, Reading, Rights};
 use dkm_core::plan::Plan;
 use dkm_core::policy::{LEAD_PER_REPLICATION_BOUND, Policy};
-use dkm_core::record::{Family, KeyRecord, Material, Origin, PolicyRecord, Record};
+use dkm_core::record::{Family, KeyRecord, Material, Origin, PolicyRecord, PublicPart, Record};
 use dkm_core::ring::Observed;
 use dkm_core::{Attestation, Digest, GroupId, KeyId, Principal, ReplicaId, SlotName, Timestamp};
 use zeroize::Zeroizing;
@@ -175,7 +175,8 @@ impl Crowd {
             created: Timestamp(BASE_MS + self.now),
             template_ok: true,
         };
-        Arc::new(Observed { room: record.room(), name, digest, record, attested, verified: true })
+        let public = PublicPart::NotKept;
+        Arc::new(Observed { room: record.room(), name, digest, record, attested, verified: true, public })
     }
 
     fn new_key(

@@ -13,6 +13,7 @@ use dkm_core::{KeyGuid, KeyId};
 
 use crate::repository::RepositoryError;
 use crate::root_key::RootKeyError;
+use crate::view::{KeyFault, READ};
 
 /// A result of this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -191,6 +192,17 @@ pub enum Error {
     /// A fault of this program.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+impl From<KeyFault> for Error {
+    fn from(fault: KeyFault) -> Self {
+        match fault {
+            KeyFault::RootKey(error) => Self::RootKey(error),
+            KeyFault::Withheld => {
+                Self::NoRight { what: "opening what the key protected".to_owned(), right: READ }
+            }
+        }
+    }
 }
 
 impl Error {

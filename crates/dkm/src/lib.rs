@@ -66,11 +66,13 @@ pub use client::{Client, Group};
 pub use dkm_core as core;
 pub use dkm_core::policy::Policy;
 pub use dkm_core::{Context, Digest, GroupId, KeyGuid, KeyId, Plaintext, Suite, Timestamp};
-pub use engine::{Compromised, Destruction, NewKey, Ranges, Reprotected, Rolled, Streamed, WindowsImport};
+pub use engine::{
+    Compromise, Compromised, Destruction, NewKey, Ranges, Reprotected, Rolled, Streamed, WindowsImport,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use escrow::{Escrow, FolderEscrow};
 pub use json_lines::{JsonPointer, LINE_LEN_MAX, ParsePointerError};
 pub use location::Location;
 pub use progress::Progress;
 pub use secret::{Protection, harden_process};
-pub use view::{ReplicaReport, View};
+pub use view::{KeyFault, ReplicaReport, View};

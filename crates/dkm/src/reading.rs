@@ -189,7 +189,7 @@ pub(crate) fn open_record(
     stored: &Stored,
     roots: &dyn RootKeyProvider,
 ) -> Result<ReadRecord, RecordError> {
-    let (found, mut record) = Record::decode(&stored.bytes)?;
+    let (found, mut record) = stored.record()?;
     if found != group {
         return Err(RecordError::Invalid(format!("it belongs to group {found}")));
     }
@@ -202,6 +202,7 @@ pub(crate) fn open_record(
             record,
             attested: stored.attested.clone(),
             verified,
+            public: stored.public,
         })
     };
     let Record::Key(key) = &mut record else {

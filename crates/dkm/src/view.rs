@@ -8,10 +8,10 @@ use dkm_core::policy::Policy;
 use dkm_core::ring::{Distrust, Ring, RingKey};
 use dkm_core::{KeyId, ReplicaId, Timestamp};
 
-use crate::Error;
 use crate::repository::{AccessLine, RepositoryError};
 use crate::root_key::RootKeyError;
 use crate::secret::Protection;
+use crate::{Error, ErrorKind};
 
 /// A group as this process sees it.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ pub struct View {
     /// What this client does next about the ring.
     pub plan: Plan,
     /// Keys whose material could not be opened, and why.
-    pub key_faults: BTreeMap<KeyId, RootKeyError>,
+    pub key_faults: BTreeMap<KeyId, KeyFault>,
     /// Keys in their cooling-off time that were used by this client without its being able to call their destruction
     /// off, and why: an owner must resume them, or what was used is lost.
     pub uses_not_noted: BTreeMap<KeyId, String>,
@@ -50,7 +50,41 @@ pub struct View {
     pub access: Vec<AccessLine>,
 }
 
+/// Why a key of the ring is not opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFault {
+    /// A root key is missing, denied or does not fit.
+    #[error(transparent)]
+    RootKey(#[from] RootKeyError),
+    /// The account owns or watches the group, and is no member: it is shown everything about a key but its material.
+    #[error("this account may not read its material")]
+    Withheld,
+}
+
+impl KeyFault {
+    /// Of what kind the fault is.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::RootKey(error) => error.kind(),
+            Self::Withheld => ErrorKind::Denied,
+        }
+    }
+}
+
+/// What an account lacks that is shown keys without their material.
+pub(crate) const READ: &str = "read keys (member)";
+
 impl View {
+    /// The key that protects for members now. It is [`View::protecting`] for a member; for an account that is shown keys
+    /// without their material it is what members go by, as far as that can be told without them.
+    #[must_use]
+    pub fn protects_for_members(&self) -> Option<KeyId> {
+        let seen = || self.ring.protecting(self.now).next().filter(|key| key.is_withheld());
+        self.protecting.as_ref().ok().copied().or_else(|| seen().map(RingKey::id))
+    }
+
     /// Why this account can't protect, as [`crate::blocking::Group::protect`] would say it; none if it can.
     #[must_use]
     pub fn why_not_protecting(&self) -> Option<Error> {
@@ -64,9 +98,14 @@ impl View {
 pub(crate) fn no_key(
     refusal: &ProtectRefusal,
     ring: &Ring,
-    faults: &BTreeMap<KeyId, RootKeyError>,
+    faults: &BTreeMap<KeyId, KeyFault>,
     now: Timestamp,
 ) -> Error {
+    if matches!(refusal, ProtectRefusal::NotUsable { .. })
+        && ring.protecting(now).next().is_some_and(RingKey::is_withheld)
+    {
+        return Error::NoRight { what: "protecting".to_owned(), right: READ };
+    }
     if *refusal == ProtectRefusal::NoKey {
         let is_meant = |key: &&RingKey| {
             matches!(key.distrust, None | Some(Distrust::NotVerified)) && key.activation() <= now

@@ -72,6 +72,7 @@ fn key(creator: Sid) -> Template {
         recovery: account(1400),
         erasers: vec![account(1300)],
         administrators: vec![account(512)],
+        auditors: Vec::new(),
     };
     trustees.key_record(creator)
 }

@@ -11,9 +11,9 @@
 //! [`Class::BelowAcl`]: they can take ownership of a key, which leaves a trace. They fail an audit only where they read
 //! keys without one: as members, or by an entry in a key's DACL.
 //!
-//! To leave nothing unchecked, the account that runs an audit must be a reader of the keys, so that it may read their
-//! descriptors, and may list the repository's container. An administrator that is no member reads no key's descriptor,
-//! and a plain member sees neither the recovery group nor the group's own container.
+//! To leave nothing unchecked, the account that runs an audit must be an auditor, an administrator, an owner or a reader of
+//! the group, so that it may read the keys' descriptors, and may list the repository's container. A plain member sees
+//! neither the recovery group nor the group's own container.
 //!
 //! Where a right can't be told exactly, too much is found rather than too little: a refusal that names a group which the
 //! trustee is in does not count, and members of a distribution group count as members.

@@ -11,7 +11,8 @@ use super::holders::Right;
 use super::judge::{Judge, Meaning, meaning};
 use super::kind::PathKind;
 use super::report::Effect;
-use crate::ldap::{Scope, Search, all_of, any_of, equal, present};
+use crate::ldap::{Scope, Search, all_of, any_of, equal, not, present};
+use crate::replica::records::{BYTES, PUBLIC, is_note};
 use crate::replica::rooms::mark;
 use crate::repository::AdRepository;
 use crate::roles;
@@ -148,11 +149,15 @@ fn keys(judge: &mut Judge<'_, '_>, layout: &Layout) -> Result<(), RepositoryErro
         paged: true,
     };
     let found = judge.directory.search(&search, "the key objects")?;
-    let mut by_descriptor: BTreeMap<Vec<u8>, Vec<String>> = BTreeMap::new();
+    let notes = notes(judge, layout)?;
+    let mut by_descriptor: BTreeMap<(Vec<u8>, bool), Vec<String>> = BTreeMap::new();
     let mut unread = Vec::new();
     for object in &found {
         match object.bytes("nTSecurityDescriptor") {
-            Some(bytes) => by_descriptor.entry(bytes.to_vec()).or_default().push(object.dn.clone()),
+            Some(bytes) => {
+                let kind = (bytes.to_vec(), notes.contains(&object.dn));
+                by_descriptor.entry(kind).or_default().push(object.dn.clone());
+            }
             None => unread.push(object.dn.clone()),
         }
     }
@@ -160,18 +165,49 @@ fn keys(judge: &mut Judge<'_, '_>, layout: &Layout) -> Result<(), RepositoryErro
         judge.draft.unchecked(
             PathKind::B,
             format!("the descriptors of {} of {} key objects", unread.len(), found.len()),
-            "this account may not read them; a member of the readers group may",
+            "this account may not read them; members, owners, administrators and auditors may, where access is as it \
+             should be",
         );
     }
-    for (bytes, objects) in by_descriptor {
+    for ((bytes, is_note), objects) in by_descriptor {
         let Ok(descriptor) = SecurityDescriptor::parse(&bytes) else {
             let what = format!("the descriptor of {}", objects.join(", "));
             judge.draft.unchecked(PathKind::B, what, "it is damaged");
             continue;
         };
-        key(judge, layout, &descriptor, &objects)?;
+        if is_note {
+            note(judge, layout, &descriptor, &objects)?;
+        } else {
+            key(judge, layout, &descriptor, &objects)?;
+        }
     }
     Ok(())
+}
+
+/// Objects in the room of keys that are notes and no keys: owners, administrators and auditors read them whole. What this
+/// account can't read counts as a key.
+fn notes(judge: &mut Judge<'_, '_>, layout: &Layout) -> Result<BTreeSet<String>, RepositoryError> {
+    let search = Search {
+        base: layout.keys.dn.clone(),
+        scope: Scope::Children,
+        filter: all_of(vec![present("objectClass"), not(present(PUBLIC))]),
+        attributes: vec![BYTES],
+        paged: true,
+    };
+    let found = judge.directory.search(&search, "the notes among the keys")?;
+    let notes = found.iter().filter(|found| found.bytes(BYTES).is_some_and(is_note));
+    Ok(notes.map(|found| found.dn.clone()).collect())
+}
+
+/// The descriptor of a note: whoever rewrites it could make it a key's, and no more.
+fn note(
+    judge: &mut Judge<'_, '_>,
+    layout: &Layout,
+    descriptor: &SecurityDescriptor,
+    objects: &[String],
+) -> Result<(), RepositoryError> {
+    let owner = descriptor.owner.unwrap_or(Sid::SYSTEM);
+    deviations(judge, descriptor, &layout.trustees.control_record(owner), objects, false)
 }
 
 fn key(

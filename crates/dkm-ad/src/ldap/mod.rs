@@ -17,7 +17,7 @@ pub(crate) use error::{ALREADY_EXISTS, INSUFFICIENT_ACCESS, NO_SUCH_OBJECT};
 pub(crate) use found::Found;
 pub use kerberos::Identity;
 pub(crate) use search::{
-    Scope, Search, all_of, any_of, equal, greater_or_equal, has_bits, present, sd_flags_dacl,
+    Scope, Search, all_of, any_of, equal, greater_or_equal, has_bits, not, present, sd_flags_dacl,
 };
 
 use rasn_ldap::{

@@ -75,6 +75,11 @@ pub(crate) fn any_of(filters: Vec<Filter>) -> Filter {
     Filter::Or(SetOf::from_vec(filters))
 }
 
+/// It does not hold; nor does it of what may not be read.
+pub(crate) fn not(filter: Filter) -> Filter {
+    Filter::Not(Box::new(filter))
+}
+
 impl Search {
     /// One object by its name.
     pub(crate) fn base(dn: impl Into<String>, attributes: Vec<&'static str>) -> Self {

@@ -24,6 +24,8 @@ impl AdReplica {
         let account = self.greeting.account;
         let owners = self.accounts(&access.owners, account)?;
         let creators = self.accounts(&access.creators, account)?;
+        let auditors =
+            access.auditors.iter().map(|name| self.account(name)).collect::<Result<Vec<_>, _>>()?;
         let recovery = self.recovery()?;
         let administrators = self.greeting.domain.account(sid::rid::DOMAIN_ADMINS).into_iter().collect();
         let sids = |accounts: &[Account]| {
@@ -40,6 +42,7 @@ impl AdReplica {
             recovery,
             erasers: sids(&owners),
             administrators,
+            auditors: sids(&auditors),
         };
         let ready = access.readers.iter().find_map(|name| name.strip_prefix(READERS_GROUP));
         match ready {

@@ -2,7 +2,7 @@
 
 mod create;
 mod owners;
-mod records;
+pub(crate) mod records;
 pub(crate) mod rooms;
 
 use std::collections::HashMap;
@@ -17,7 +17,9 @@ use dkm_core::record::RECORD_LEN_MAX;
 use dkm_core::{GroupId, KeyId, Principal, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
 
 pub(crate) use self::create::RECOVERY;
-use self::records::{BYTES, Batch, CONTENT, KEY, Listed, about, unreadable};
+use self::records::{
+    BYTES, Batch, CONTENT, Descriptors, KEY, Listed, PUBLIC, about, public_text, unreadable,
+};
 use self::rooms::{CONTACT, Rooms};
 use crate::ldap::{
     ALREADY_EXISTS, Connection, Found, LdapError, NO_SUCH_OBJECT, Scope, Search, all_of, equal,
@@ -173,7 +175,7 @@ impl AdReplica {
         let found = found.iter().find(|found| Listed::of(found).is_some_and(|listed| listed.entry == *entry));
         let Some(found) = found else { return Ok(None) };
         let taken = self.taken(room, std::slice::from_ref(found), &rooms)?;
-        Ok(Some(records::stored(found, room, rooms.trustees.as_ref(), &taken)))
+        Ok(Some(Descriptors::new(room, &rooms, &taken).stored(found)))
     }
 
     fn gone(&self, entry: &Entry) -> RepositoryError {
@@ -199,11 +201,8 @@ impl AdReplica {
             why: format!("who has access to group {group} is not written down as this program knows it"),
         })?;
         let account = self.greeting.account;
-        let template = match room {
-            Room::Keys => trustees.key_record(account),
-            Room::Control => trustees.control_record(account),
-        };
-        let descriptor = template
+        let public = public_text(bytes).filter(|_| room == Room::Keys);
+        let descriptor = records::template(trustees, account, public.is_some())
             .descriptor
             .to_bytes()
             .map_err(|error| RepositoryError::Invalid(format!("the record's descriptor: {error}")))?;
@@ -214,6 +213,9 @@ impl AdReplica {
             ("nTSecurityDescriptor", vec![descriptor]),
             ("showInAdvancedViewOnly", vec![b"TRUE".to_vec()]),
         ];
+        if let Some(public) = public {
+            attributes.push((PUBLIC, vec![public.into_bytes()]));
+        }
         if let Some((key, _)) = about(group, bytes) {
             attributes.push((KEY, vec![key.to_string().into_bytes()]));
         }
@@ -319,7 +321,7 @@ impl Replica for AdReplica {
         let taken = self.taken(room, &found, &rooms)?;
         let batch = self.batches.entry((group, room)).or_default();
         batch.list(&listed);
-        batch.fill(0, &found, room, rooms.trustees.as_ref(), &taken);
+        batch.fill(0, &found, Descriptors::new(room, &rooms, &taken));
         let entries = listed.into_iter().map(|listed| listed.entry).collect();
         let listing = match known {
             Some(_) => Listing::Since { entries, object_len: GUID_LEN },
@@ -355,7 +357,7 @@ impl Replica for AdReplica {
             let found = self.search_room(group, &search)?;
             let taken = self.taken(room, &found, &rooms)?;
             let batch = self.batches.entry((group, room)).or_default();
-            batch.fill(since, &found, room, rooms.trustees.as_ref(), &taken);
+            batch.fill(since, &found, Descriptors::new(room, &rooms, &taken));
         }
         let batch = self.batches.entry((group, room)).or_default();
         let known = batch.knows(entry);
@@ -424,9 +426,9 @@ impl Replica for AdReplica {
             Some(Ok(stored)) => stored,
             Some(Err(why)) => return Err(unreadable(self.shared.place(self.number), entry, why)),
         };
-        let condemned = match about(group, &stored.bytes) {
-            Some((key, false)) => self.is_buried(group, key)?,
-            _ => false,
+        let condemned = match records::key_of(group, &stored) {
+            Some(key) => self.is_buried(group, key)?,
+            None => false,
         };
         if !condemned {
             return Err(RepositoryError::NotTombstoned {
@@ -464,13 +466,19 @@ impl Replica for AdReplica {
         ];
         lines.extend(trustees.creators.iter().map(|sid| line(sid, "adds keys")));
         lines.extend(
-            trustees.owners.iter().map(|sid| line(sid, "adds control records, erases destroyed keys")),
+            trustees
+                .owners
+                .iter()
+                .map(|sid| line(sid, "adds control records, erases destroyed keys, reads no key by that")),
         );
         lines.extend(
             trustees
                 .administrators
                 .iter()
                 .map(|sid| line(sid, "sees rooms and control records, reads no key")),
+        );
+        lines.extend(
+            trustees.auditors.iter().map(|sid| line(sid, "sees everything but key material, writes nothing")),
         );
         lines.extend(rooms.deviations.iter().map(|(room, deviation)| AccessLine {
             who: format!("room {room}"),

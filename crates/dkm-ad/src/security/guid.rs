@@ -23,6 +23,17 @@ pub const ATTRIBUTE_MEMBER: Guid = Guid::active_directory(0xbf9679c0, 0x0de6, 0x
 /// Attribute `thumbnailPhoto` (MS-ADA3).
 pub const ATTRIBUTE_THUMBNAIL_PHOTO: Guid =
     Guid::new(0x8d3bca50, 0x1d7e, 0x11d0, [0xa0, 0x81, 0x00, 0xaa, 0x00, 0x6c, 0x33, 0xed]);
+/// Attribute `displayName` (MS-ADA1).
+pub const ATTRIBUTE_DISPLAY_NAME: Guid = Guid::active_directory(0xbf967953, 0x0de6, 0xa285);
+/// Attribute `info` (MS-ADA1).
+pub const ATTRIBUTE_INFO: Guid = Guid::active_directory(0xbf96793e, 0x0de6, 0xa285);
+/// Attribute `whenCreated` (MS-ADA3).
+pub const ATTRIBUTE_WHEN_CREATED: Guid = Guid::active_directory(0xbf967a78, 0x0de6, 0xa285);
+/// Attribute `uSNChanged` (MS-ADA3).
+pub const ATTRIBUTE_USN_CHANGED: Guid = Guid::active_directory(0xbf967a6f, 0x0de6, 0xa285);
+/// Property set Public Information (MS-ADTS §3.1.1.2.3.3): `objectClass`, `name`, `cn`, `objectGUID` and other names.
+pub const SET_PUBLIC_INFORMATION: Guid =
+    Guid::new(0xe48d0154, 0xbcf8, 0x11d1, [0x87, 0x02, 0x00, 0xc0, 0x4f, 0xb9, 0x60, 0x50]);
 /// Attribute `servicePrincipalName` (MS-ADA3), also the validated write Validated-SPN (MS-ADTS §5.1.3.2.2).
 pub const ATTRIBUTE_SERVICE_PRINCIPAL_NAME: Guid =
     Guid::new(0xf3a64788, 0x5306, 0x11d1, [0xa9, 0xc5, 0x00, 0x00, 0xf8, 0x03, 0x67, 0xc1]);

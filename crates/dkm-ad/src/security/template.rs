@@ -8,8 +8,8 @@
 //! protects with the key.
 
 use super::{
-    AccessMask, Ace, AceFlags, AceKind, Acl, AclSlot, Control, Domain, Entry, SecurityDescriptor, Sid, guid,
-    sid,
+    AccessMask, Ace, AceFlags, AceKind, Acl, AclSlot, Control, Domain, Entry, Guid, SecurityDescriptor, Sid,
+    guid, sid,
 };
 
 /// `RPRC`: read a record and its descriptor.
@@ -19,6 +19,16 @@ pub const READ_RECORD: AccessMask = AccessMask::READ_PROPERTY.with(AccessMask::R
 pub const READ_ROOM: AccessMask = AccessMask::READ;
 /// `SDDT`: what a delete-protected object refuses everyone.
 pub const ANY_DELETION: AccessMask = AccessMask::DELETE.with(AccessMask::DELETE_TREE);
+
+/// What of a key's object its owners, administrators and auditors read: what it takes to list and to judge the key, each by
+/// itself. The property set Personal Information, which `info` is in, holds the key's bytes too.
+pub const SHOWN_OF_KEYS: [Guid; 5] = [
+    guid::SET_PUBLIC_INFORMATION,
+    guid::ATTRIBUTE_DISPLAY_NAME,
+    guid::ATTRIBUTE_INFO,
+    guid::ATTRIBUTE_WHEN_CREATED,
+    guid::ATTRIBUTE_USN_CHANGED,
+];
 
 /// Who stands in the descriptors of one group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +47,8 @@ pub struct Trustees {
     pub erasers: Vec<Sid>,
     /// Who makes and audits groups, usually Domain Admins: sees every room and container, reads no key.
     pub administrators: Vec<Sid>,
+    /// Who audits the group: sees what administrators see, and changes nothing.
+    pub auditors: Vec<Sid>,
 }
 
 /// Whose the object has to be.
@@ -105,7 +117,7 @@ fn base() -> Vec<Entry> {
 }
 
 /// The repository's container. `administrators` create groups in it and open it to those who may list them; the
-/// `listers` (the groups' readers and owners) see which groups there are.
+/// `listers` (auditors, and the groups' readers and owners) see which groups there are.
 #[must_use]
 pub fn container(domain: &Domain, owner: Sid, administrators: &[Sid], listers: &[Sid]) -> Template {
     let mut entries = base();
@@ -119,12 +131,22 @@ pub fn container(domain: &Domain, owner: Sid, administrators: &[Sid], listers: &
 }
 
 impl Trustees {
-    /// A room that readers, owners and administrators see, and where the recovery group may write the DACL.
+    /// Those who see a group and need not be readers, each once.
+    fn onlookers(&self) -> Vec<Sid> {
+        let mut all: Vec<Sid> = Vec::new();
+        for who in self.owners.iter().chain(&self.administrators).chain(&self.auditors) {
+            if !all.contains(who) {
+                all.push(*who);
+            }
+        }
+        all
+    }
+
+    /// A room that readers and onlookers see, and where the recovery group may write the DACL.
     fn room(&self) -> Vec<Entry> {
         let mut entries = base();
         entries.push(Entry::allow(READ_ROOM, self.readers));
-        let others = self.owners.iter().chain(&self.administrators);
-        entries.extend(others.map(|who| Entry::allow(READ_ROOM, *who)));
+        entries.extend(self.onlookers().into_iter().map(|who| Entry::allow(READ_ROOM, who)));
         entries.push(self.recover());
         entries
     }
@@ -170,21 +192,25 @@ impl Trustees {
         Template::new(owner, &self.domain, entries)
     }
 
-    /// A key's object, made by `creator`. Owners and administrators don't stand in it: they read no key. Nor does any
-    /// entry let the creator write or delete what it made.
+    /// A key's object, made by `creator`. Owners, administrators and auditors read [what is shown of
+    /// keys](SHOWN_OF_KEYS), and no key. Nor does any entry let the creator write or delete what it made.
     #[must_use]
     pub fn key_record(&self, creator: Sid) -> Template {
         let mut entries = self.record();
+        for who in self.onlookers() {
+            entries.push(Entry::allow(AccessMask::READ_CONTROL, who));
+            entries.extend(SHOWN_OF_KEYS.map(|part| Entry::allow(AccessMask::READ_PROPERTY, who).on(part)));
+        }
         entries.push(self.recover());
         Template::new(creator, &self.domain, entries)
     }
 
-    /// A control record's object, made by `creator`, which owners and administrators read too.
+    /// The object of a record that holds no secret, made by `creator`: a control record, or a note that a key is in use.
+    /// Owners, administrators and auditors read it too.
     #[must_use]
     pub fn control_record(&self, creator: Sid) -> Template {
         let mut entries = self.record();
-        let others = self.owners.iter().chain(&self.administrators);
-        entries.extend(others.map(|who| Entry::allow(READ_RECORD, *who)));
+        entries.extend(self.onlookers().into_iter().map(|who| Entry::allow(READ_RECORD, who)));
         entries.push(self.recover());
         Template::new(creator, &self.domain, entries)
     }
@@ -211,8 +237,9 @@ impl Trustees {
     pub fn recovery_group(&self, owner: Sid) -> Template {
         let mut entries = vec![Entry::deny(ANY_DELETION, Sid::EVERYONE)];
         entries.extend(base());
-        let readers = [self.readers].into_iter().chain(self.owners.iter().copied());
-        entries.extend(readers.map(|who| Entry::allow(READ_ROOM, who)));
+        entries.push(Entry::allow(READ_ROOM, self.readers));
+        let others = self.owners.iter().chain(&self.auditors);
+        entries.extend(others.map(|who| Entry::allow(READ_ROOM, *who)));
         for who in &self.administrators {
             entries.push(Entry::allow(READ_ROOM, *who));
             entries.push(Entry::allow(AccessMask::WRITE_PROPERTY, *who).on(guid::ATTRIBUTE_MEMBER));
@@ -238,7 +265,21 @@ mod tests {
             recovery: sid("S-1-5-21-1-2-3-1400"),
             erasers: Vec::new(),
             administrators: vec![sid("S-1-5-21-1-2-3-512")],
+            auditors: Vec::new(),
         }
+    }
+
+    /// What an onlooker reads of a key.
+    fn shown(who: &str) -> String {
+        let parts = [
+            "e48d0154-bcf8-11d1-8702-00c04fb96050",
+            "bf967953-0de6-11d0-a285-00aa003049e2",
+            "bf96793e-0de6-11d0-a285-00aa003049e2",
+            "bf967a78-0de6-11d0-a285-00aa003049e2",
+            "bf967a6f-0de6-11d0-a285-00aa003049e2",
+        ];
+        let parts = parts.map(|part| format!("(OA;;RP;{part};;{who})")).concat();
+        format!("(A;;RC;;;{who}){parts}")
     }
 
     fn text(template: &Template) -> String {
@@ -252,7 +293,11 @@ mod tests {
         let creator = trustees.creators[0];
         assert_eq!(
             text(&trustees.key_record(creator)),
-            "O:#1200G:DAD:PAI(A;;GA;;;SY)(A;;RPRC;;;#1100)(A;;RC;;;OW)(A;;RCWD;;;#1400)"
+            format!(
+                "O:#1200G:DAD:PAI(A;;GA;;;SY)(A;;RPRC;;;#1100)(A;;RC;;;OW){}{}(A;;RCWD;;;#1400)",
+                shown("#1300"),
+                shown("DA")
+            )
         );
         assert_eq!(
             text(&trustees.control_record(trustees.owners[0])),
@@ -275,6 +320,26 @@ mod tests {
         let group = format!("{room}(OA;;CC;bf967a8b-0de6-11d0-a285-00aa003049e2;;DA)");
         assert_eq!(text(&trustees.group(owner)), group);
         assert_eq!(text(&trustees.group(owner).audited()), format!("{group}S:(AU;CISA;RP;;;WD)"));
+    }
+
+    #[test]
+    fn auditors_see_what_administrators_see_and_add_nothing() {
+        let with = Trustees { auditors: vec![sid("S-1-5-21-1-2-3-1500")], ..trustees() };
+        let owner = with.owners[0];
+        let added = |template: fn(&Trustees, Sid) -> Template, entry: &str| {
+            let (all, before) = (text(&template(&with, owner)), text(&template(&trustees(), owner)));
+            assert!(all.contains(entry), "{all}");
+            assert_eq!(all.replacen(entry, "", 1), before);
+        };
+        for room in [Trustees::group, Trustees::keys, Trustees::control, Trustees::readers_group] {
+            added(room, "(A;;LCRPLORC;;;#1500)");
+        }
+        added(Trustees::recovery_group, "(A;;LCRPLORC;;;#1500)");
+        added(Trustees::control_record, "(A;;RPRC;;;#1500)");
+        added(Trustees::key_record, &shown("#1500"));
+        // Who is it twice stands there once.
+        let twice = Trustees { auditors: with.owners.clone(), ..trustees() };
+        assert_eq!(text(&twice.key_record(owner)), text(&trustees().key_record(owner)));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use anyhow::{Context as _, Result, ensure};
 use dkm::blocking::Group;
+use dkm::core::record::PublicPart;
 use dkm::core::{Context, GroupId, Room};
-use dkm::repository::{Repository as _, RepositoryError};
+use dkm::repository::Repository as _;
 use dkm_testbed::{Account, Scope};
 
 use super::person::{DACL, INSUFFICIENT_ACCESS, NO_SUCH_OBJECT, OWNER, Person, new_descriptor};
@@ -66,7 +67,12 @@ pub(crate) fn context() -> Context {
 }
 
 /// Every way to learn of a group that comes to mind.
-fn learns_nothing(stage: &Stage, person: &Person, group: GroupId, objects: &Objects) -> Result<()> {
+pub(crate) fn learns_nothing(
+    stage: &Stage,
+    person: &Person,
+    group: GroupId,
+    objects: &Objects,
+) -> Result<()> {
     let domain = stage.url().domain_dn();
     let filters = [
         format!("displayName=*{group}*"),
@@ -80,6 +86,7 @@ fn learns_nothing(stage: &Stage, person: &Person, group: GroupId, objects: &Obje
         format!("distinguishedName={}", objects.key),
         "description=dkm-access 1".to_owned(),
         "l=*".to_owned(),
+        "info=*".to_owned(),
     ];
     let answer = person.search_all(&domain, "sub", &filters)?;
     ensure!(answer.entries() == 0 && answer.code == 0, "{answer:?}");
@@ -94,12 +101,14 @@ fn learns_nothing(stage: &Stage, person: &Person, group: GroupId, objects: &Obje
 }
 
 /// Every way to change something, each refused.
-fn changes_nothing(stage: &Stage, person: &Person, objects: &Objects) -> Result<()> {
+pub(crate) fn changes_nothing(stage: &Stage, person: &Person, objects: &Objects) -> Result<()> {
     let Objects { container, keys, control, key, key_guid, .. } = objects;
     let before = state(stage, objects)?;
     let mut changes = Vec::new();
     for dn in [key, key_guid] {
-        for (attribute, value) in [("thumbnailPhoto", "AA=="), ("displayName", "a2V5"), ("l", "a2V5")] {
+        for (attribute, value) in
+            [("thumbnailPhoto", "AA=="), ("displayName", "a2V5"), ("l", "a2V5"), ("info", "a2V5")]
+        {
             for how in ["replace", "add", "delete"] {
                 let value = if how == "delete" { String::new() } else { format!("{attribute}:: {value}\n") };
                 changes.push(format!("dn: {dn}\nchangetype: modify\n{how}: {attribute}\n{value}"));
@@ -217,8 +226,10 @@ fn administrators_must_take_ownership_which_shows(stage: &Stage) -> Result<()> {
     ensure!(!photo(&administrator)?);
     let by_value = administrator.search(&objects.keys, "sub", "(thumbnailPhoto=*)", &["1.1"])?;
     ensure!(by_value.entries() == 0, "nor can it be searched by: {by_value:?}");
-    let members = administrator.search(&objects.key, "base", "(objectClass=*)", &["l", "displayName"])?;
-    ensure!(!members.text.contains("displayName:"), "{members:?}");
+    let shown =
+        administrator.search(&objects.key, "base", "(objectClass=*)", &["l", "displayName", "info"])?;
+    ensure!(shown.text.contains("displayName:") && shown.text.contains("info:"), "{shown:?}");
+    ensure!(!shown.text.contains("\nl:"), "no more than it takes: {shown:?}");
     let original = stage.with(|domain| domain.descriptor(&objects.key))?;
     let dacl = original.split_once("D:").context("no DACL")?.1;
     let dacl = dacl.split("S:").next().unwrap_or(dacl);
@@ -250,8 +261,8 @@ fn administrators_must_take_ownership_which_shows(stage: &Stage) -> Result<()> {
     ensure!(descriptor_version(stage, &objects.key)? > 1);
     let mut connection = stage.open_as_administrator()?.connect(0)?;
     for entry in connection.list(group.id(), Room::Keys)? {
-        let read = connection.get(group.id(), Room::Keys, &entry);
-        ensure!(matches!(read, Err(RepositoryError::Unreadable { .. })), "{read:?}");
+        let read = connection.get(group.id(), Room::Keys, &entry)?;
+        ensure!(read.public == PublicPart::Alone, "{read:?}");
     }
     Ok(())
 }

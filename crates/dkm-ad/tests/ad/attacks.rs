@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use dkm::View;
 use dkm::blocking::{Group, NewGroup};
 use dkm::core::kdf::key_id;
-use dkm::core::record::{Family, KeyRecord, Material, Origin, Record};
+use dkm::core::record::{Family, KeyRecord, Material, Origin, Record, public_part};
 use dkm::core::ring::Distrust;
 use dkm::core::{KeyId, Room, SlotName};
 use dkm::repository::{GroupAccess, READERS_GROUP};
@@ -26,22 +26,25 @@ pub(crate) const TESTS: &[super::stage::Test] = &[
 ];
 
 /// A group with a creator who means ill, and a member who suffers.
-struct Scene<'a> {
-    stage: &'a Stage,
+pub(crate) struct Scene<'a> {
+    pub(crate) stage: &'a Stage,
     /// Of an honest creator, who owns the group.
-    group: Group,
-    key: KeyId,
-    blob: Vec<u8>,
-    objects: Objects,
-    readers: dkm_testbed::Group,
-    mallory: Account,
-    member: Account,
-    person: Person,
+    pub(crate) group: Group,
+    pub(crate) key: KeyId,
+    pub(crate) blob: Vec<u8>,
+    pub(crate) objects: Objects,
+    pub(crate) readers: dkm_testbed::Group,
+    pub(crate) mallory: Account,
+    pub(crate) member: Account,
+    /// Owns the group, too, and is no member.
+    pub(crate) keeper: Account,
+    pub(crate) person: Person,
 }
 
 impl<'a> Scene<'a> {
-    fn new(stage: &'a Stage) -> Result<Self> {
+    pub(crate) fn new(stage: &'a Stage) -> Result<Self> {
         let (mallory, member) = (stage.account("svc-mallory")?, stage.account("svc-member")?);
+        let keeper = stage.account("keeper")?;
         let readers = stage.readers(&[&stage.maker, &mallory, &member])?;
         let new = NewGroup {
             name: format!("attacked-by-{}", mallory.sam),
@@ -50,7 +53,8 @@ impl<'a> Scene<'a> {
             access: GroupAccess {
                 readers: vec![format!("{READERS_GROUP}{}", readers.sam)],
                 creators: vec![stage.maker.sam.clone(), mallory.sam.clone()],
-                owners: vec![stage.maker.sam.clone()],
+                owners: vec![stage.maker.sam.clone(), keeper.sam.clone()],
+                ..GroupAccess::default()
             },
         };
         let group = stage.client(&stage.maker)?.create_group(new)?;
@@ -58,18 +62,18 @@ impl<'a> Scene<'a> {
         let key = group.view()?.protecting?;
         let objects = Objects::of(stage, group.id())?;
         let person = Person::with_fresh_ticket(stage, &mallory)?;
-        Ok(Self { stage, group, key, blob, objects, readers, mallory, member, person })
+        Ok(Self { stage, group, key, blob, objects, readers, mallory, member, keeper, person })
     }
 
     /// The descriptor of an honest key of the attacker's.
-    fn descriptor(&self) -> Result<String> {
+    pub(crate) fn descriptor(&self) -> Result<String> {
         let honest = self.stage.with(|domain| domain.descriptor(&self.objects.key))?;
         let (_, rest) = honest.split_once("G:").context("no owner")?;
         let rest = rest.split("S:AI").next().unwrap_or(rest);
         Ok(format!("O:{}G:{rest}", self.mallory.sid))
     }
 
-    fn record(&self, secret: u8, activates_at_ms: u64, attempt: u32) -> (KeyRecord, SlotName) {
+    pub(crate) fn record(&self, secret: u8, activates_at_ms: u64, attempt: u32) -> (KeyRecord, SlotName) {
         let material = [secret; 32];
         let key = KeyRecord {
             id: key_id(self.group.id(), Family::Native, &material),
@@ -98,6 +102,10 @@ impl<'a> Scene<'a> {
             text.push_str(&format!("displayName: {name}\n"));
         }
         text.push_str(&format!("thumbnailPhoto:: {}\n", base64(bytes)));
+        // Whoever lies about his keys is found in another test.
+        if let Some(public) = public_part(bytes) {
+            text.push_str(&format!("info: {}\n", base64(&public)));
+        }
         if let Some(sddl) = sddl {
             text.push_str(&format!("nTSecurityDescriptor:: {}\n", encoded(self.stage, sddl)?));
         }
@@ -113,12 +121,12 @@ impl<'a> Scene<'a> {
         Ok(id)
     }
 
-    fn fresh(&self) -> Result<Group> {
+    pub(crate) fn fresh(&self) -> Result<Group> {
         Ok(self.stage.client(&self.member)?.group(&self.group.id().to_string())?)
     }
 
     /// The views of clients that run and of one that starts; all protect with the honest key, and old blobs open.
-    fn all_is_well(&self) -> Result<View> {
+    pub(crate) fn all_is_well(&self) -> Result<View> {
         self.group.refresh()?;
         let fresh = self.fresh()?;
         for group in [&self.group, &fresh] {
@@ -133,7 +141,7 @@ impl<'a> Scene<'a> {
 }
 
 /// Why a key never protects; it must be among what is reported, with whoever made it.
-fn distrust(view: &View, key: KeyId, creator: &str) -> Result<Distrust> {
+pub(crate) fn distrust(view: &View, key: KeyId, creator: &str) -> Result<Distrust> {
     let found = view.ring.key(key).with_context(|| format!("{key} is not in the ring"))?;
     let Some(why) = found.distrust.clone() else { bail!("{key} is trusted") };
     let reported = view.ring.findings.iter().map(ToString::to_string);

@@ -6,6 +6,9 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
 use dkm::blocking::Group;
+use dkm::core::Room;
+use dkm::core::record::{Change as StatusChange, Purpose, Record, StatusRecord};
+use dkm::repository::Repository as _;
 use dkm_ad::audit::{
     Change, Class, Effect, Finding, PathKind, Report, Round, Services, Verdict, Watch, audit,
 };
@@ -17,7 +20,11 @@ pub(crate) use paths::TESTS as PATHS;
 
 pub(crate) const TESTS: &[Test] = &[
     ("audit_of_services_alone_finds_no_path", of_services_alone_finds_no_path),
-    ("audit_by_an_administrator_is_incomplete", by_an_administrator_is_incomplete),
+    ("audit_by_an_administrator_or_an_auditor_is_complete", by_an_administrator_or_an_auditor_is_complete),
+    (
+        "audit_by_a_non_member_finds_who_reads_a_note_or_a_key",
+        by_a_non_member_finds_who_reads_a_note_or_a_key,
+    ),
     ("audit_by_a_plain_member_is_incomplete", by_a_plain_member_is_incomplete),
     ("audit_follows_the_readers_group", follows_the_readers_group),
     ("audit_finds_a_swapped_access_list", finds_a_swapped_access_list),
@@ -66,7 +73,7 @@ impl<'a> Scene<'a> {
     }
 
     fn room(&self, room: &str) -> String {
-        let room = if room == "control" { dkm::core::Room::Control } else { dkm::core::Room::Keys };
+        let room = if room == "control" { Room::Control } else { Room::Keys };
         self.stage.room(self.group.id(), room).unwrap()
     }
 
@@ -122,18 +129,50 @@ fn of_services_alone_finds_no_path(stage: &Stage) -> Result<()> {
     fails(&report, PathKind::A, &scene.service, "is a member")
 }
 
-fn by_an_administrator_is_incomplete(stage: &Stage) -> Result<()> {
+fn by_an_administrator_or_an_auditor_is_complete(stage: &Stage) -> Result<()> {
     let _alone = alone();
     let scene = Scene::set(stage)?;
-    let repository = stage.open_as_administrator()?;
-    let report = audit(&repository, scene.group.id(), &scene.services()?)?;
-    ensure!(report.verdict == Verdict::Incomplete, "{report}");
-    let unread = report
-        .unchecked
-        .iter()
-        .any(|unchecked| unchecked.kind == PathKind::B && unchecked.what.contains("of 1 key objects"));
-    ensure!(unread, "{report}");
-    ensure!(report.to_string().contains("not checked, because"), "{report}");
+    for repository in [stage.open_as_administrator()?, stage.open(&stage.auditor()?)?] {
+        let report = audit(&repository, scene.group.id(), &scene.services()?)?;
+        ensure!(report.verdict == Verdict::NoPath && report.unchecked.is_empty(), "{report}");
+        ensure!(paths(&report, PathKind::A, &scene.service.sid).len() == 1, "{report}");
+    }
+    Ok(())
+}
+
+/// A note that a key is in use lies among the keys and is no secret; a key with the descriptor of a note would be one.
+fn by_a_non_member_finds_who_reads_a_note_or_a_key(stage: &Stage) -> Result<()> {
+    let _alone = alone();
+    let scene = Scene::set(stage)?;
+    let auditor = stage.auditor()?;
+    let look =
+        || Ok::<_, anyhow::Error>(audit(&stage.open(&auditor)?, scene.group.id(), &scene.services()?)?);
+    let key = scene.group.view()?.ring.keys.first().context("no key")?.id();
+    let dn = scene.key()?;
+    let note = Record::Status(StatusRecord {
+        key,
+        change: StatusChange::Resumed,
+        purpose: Purpose::InUse,
+        reason: "needed by a member".to_owned(),
+        epoch: 1,
+        answers: Vec::new(),
+        when_ms: 1,
+    });
+    let mut maker = stage.open(&stage.maker)?.connect(0)?;
+    let bytes = note.encode(scene.group.id());
+    maker.put(scene.group.id(), Room::Keys, &note.slot(scene.group.id(), 0), &bytes)?;
+    let report = look()?;
+    ensure!(report.verdict == Verdict::NoPath, "{report}");
+    // Who owns the group reads the note, and is told that the key was needed.
+    let administrator = stage.client_of_administrator()?.group(&scene.group.id().to_string())?;
+    let view = administrator.view()?;
+    ensure!(view.ring.key(key).is_some_and(|key| key.status.use_noticed), "{:?}", view.unread);
+    // Without its public part it can't be told from a note by its descriptor.
+    stage.with(|domain| domain.modify_ldif(&format!("dn: {dn}\nchangetype: modify\nreplace: info\n")))?;
+    scene.open_up(&dn, &format!("(A;;RP;;;{})", stage.auditors.sid))?;
+    let report = look()?;
+    ensure!(report.verdict == Verdict::Paths, "{report}");
+    ensure!(report.findings.iter().any(|f| f.kind == PathKind::B && f.is_failure()), "{report}");
     Ok(())
 }
 

@@ -8,9 +8,11 @@ mod attacks;
 mod audit;
 mod conformance;
 mod doctor;
+mod owners;
 mod person;
 mod refresh;
 mod removal;
+mod shown;
 mod stage;
 mod story;
 #[path = "../support/mod.rs"]
@@ -27,8 +29,10 @@ fn main() -> ExitCode {
         audit::PATHS,
         conformance::TESTS,
         doctor::TESTS,
+        owners::TESTS,
         refresh::TESTS,
         removal::TESTS,
+        shown::TESTS,
         story::TESTS,
     ]
     .concat();

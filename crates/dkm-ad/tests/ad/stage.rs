@@ -23,6 +23,8 @@ pub(crate) struct Stage {
     url: AdUrl,
     /// May make groups.
     pub(crate) maker: Account,
+    /// May see every group, and audits those that name it.
+    pub(crate) auditors: dkm_testbed::Group,
     /// The domain's administrator.
     pub(crate) administrator: (String, String),
     next: AtomicU32,
@@ -50,6 +52,7 @@ impl Stage {
         let configuration = std::env::var_os(CONFIGURATION).context("no place for krb5.conf")?;
         std::fs::copy(domain.krb5_conf(), configuration)?;
         let maker = domain.add_user("svc-maker")?;
+        let auditors = domain.add_group("dkm-auditors")?;
         let url: AdUrl = domain.url().parse()?;
         let admin = domain.admin();
         let administrator = (admin.principal.clone(), admin.password.clone());
@@ -59,12 +62,14 @@ impl Stage {
             domain: Mutex::new(Some(domain)),
             url,
             maker,
+            auditors,
             administrator,
             next: AtomicU32::new(0),
             turn: RwLock::new(()),
         };
         let repository = stage.open_as_administrator()?;
-        dkm_ad::init::plan(&repository, &["svc-maker".to_owned()])?.carry_out()?;
+        dkm_ad::init::plan(&repository, &["svc-maker".to_owned()], &["dkm-auditors".to_owned()])?
+            .carry_out()?;
         stage.with(Domain::replicate)?;
         STAGE.set(stage).map_err(|_| anyhow!("a domain was set up before"))
     }
@@ -114,6 +119,13 @@ impl Stage {
         })
     }
 
+    /// A new account that audits groups and is nothing else.
+    pub(crate) fn auditor(&self) -> Result<Account> {
+        let auditor = self.account("auditor")?;
+        self.with(|domain| domain.add_member(&self.auditors, &auditor.dn))?;
+        Ok(auditor)
+    }
+
     /// A client without a background thread, so that tests say when it reads.
     pub(crate) fn client(&self, account: &Account) -> Result<Client> {
         Self::client_of(self.open(account)?)
@@ -152,6 +164,7 @@ impl Stage {
                 readers: vec![format!("{READERS_GROUP}{}", readers.sam)],
                 creators: vec![founder.sam.clone()],
                 owners: vec![founder.sam.clone()],
+                auditors: vec![self.auditors.sam.clone()],
             },
         };
         Ok(self.client(founder)?.create_group(new)?)

@@ -18,6 +18,7 @@ fn templates() -> Vec<Template> {
         recovery: account(1400),
         erasers: vec![account(1300)],
         administrators: vec![account(512)],
+        auditors: Vec::new(),
     };
     vec![
         trustees.key_record(account(1200)),

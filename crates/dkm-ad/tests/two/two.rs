@@ -86,6 +86,7 @@ pub(crate) fn new_group(
             readers: vec![format!("{READERS_GROUP}{}", readers.sam)],
             creators: vec![founder.sam.clone()],
             owners: vec![founder.sam.clone()],
+            ..GroupAccess::default()
         },
     }
 }

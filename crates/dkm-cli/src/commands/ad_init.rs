@@ -16,12 +16,15 @@ use crate::shell::Shell;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  dkm ad init --repository ad://example.com --makers 'DKM Makers'
+  dkm ad init --repository ad://example.com --makers 'DKM Makers' --auditors 'DKM Auditors'
   dkm ad init --repository 'ad://example.com/OU=Keys?dc=dc1.example.com' --dry-run > dkm.ldif")]
 pub(crate) struct Arguments {
     /// Who may make groups, beside the Domain Admins: an account or a security group. Repeatable
     #[arg(long, value_name = "WHO")]
     makers: Vec<String>,
+    /// Who sees which groups there are, to audit those that name it too: an account or a security group. Repeatable
+    #[arg(long, value_name = "WHO")]
+    auditors: Vec<String>,
     /// Change nothing: write the objects as LDIF, each with its descriptor in SDDL, for an administrator to make
     #[arg(long)]
     dry_run: bool,
@@ -35,7 +38,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     };
     let url = url.parse().map_err(|error: dkm_ad::ParseAdUrlError| Failure::usage(error.to_string()))?;
     let repository = AdRepository::open(url, None, Limits::default()).map_err(dkm::Error::from)?;
-    let plan = init::plan(&repository, &arguments.makers).map_err(dkm::Error::from)?;
+    let plan = init::plan(&repository, &arguments.makers, &arguments.auditors).map_err(dkm::Error::from)?;
     let objects: Vec<_> =
         plan.objects.iter().map(|object| json!({"dn": object.dn, "sddl": object.sddl})).collect();
     if arguments.dry_run {

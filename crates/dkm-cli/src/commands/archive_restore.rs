@@ -68,6 +68,7 @@ pub(crate) fn run(arguments: Arguments, shell: &Shell) -> Result {
         readers: arguments.readers.into_iter().collect(),
         creators: arguments.creators.into_iter().collect(),
         owners: arguments.owner.into_iter().collect(),
+        ..GroupAccess::default()
     };
     let options = RestoreOptions {
         take_policy: arguments.take_policy,

@@ -206,6 +206,11 @@ fn clock(report: &mut Report, view: &View) {
 }
 
 fn protecting(report: &mut Report, view: &View) {
+    // Owners and auditors need not protect anything: what counts is what members do.
+    if let Some(key) = view.protects_for_members().filter(|key| view.protecting.as_ref() != Ok(key)) {
+        let key = key_argument::short(key);
+        return report.ok("key", format!("{key} protects for members; this account may not read it"));
+    }
     match (&view.protecting, view.why_not_protecting()) {
         (_, Some(error)) => report.error("key", Failure::from(error).during("nothing can be protected")),
         (Ok(key), None) => report.ok("key", format!("{} protects", key_argument::short(*key))),
@@ -242,6 +247,14 @@ fn rollover(report: &mut Report, view: &View) {
 }
 
 fn root_keys(report: &mut Report, view: &View) {
+    let withheld = view.ring.keys.iter().filter(|key| key.is_withheld()).count();
+    if withheld > 0 {
+        let all = count(view.ring.keys.len(), "key");
+        return report.ok(
+            "root-key",
+            format!("{withheld} of {all} are shown without their material: only a member can tell whether they open"),
+        );
+    }
     for (key, fault) in &view.key_faults {
         let failure = Failure::new(fault.kind(), format!("key {key} can't be opened: {fault}"));
         let advice = "put the root key back from its backup (DKM_ROOT_KEYS names its folder), or restore the key from \
@@ -250,6 +263,9 @@ fn root_keys(report: &mut Report, view: &View) {
     }
     if !view.key_faults.is_empty() {
         return;
+    }
+    if view.ring.keys.is_empty() && !view.rights.read {
+        return report.ok("root-key", "there is no key yet");
     }
     let opened = view.ring.keys.iter().filter(|key| key.verified).count();
     report.ok("root-key", format!("{opened} of {} keys open", view.ring.keys.len()));

@@ -22,8 +22,8 @@ const INTERVAL_MS_MIN: u64 = 100;
 /// Asks one domain controller who is in the readers group by any route, who may read, own or rewrite key objects, who
 /// controls the readers group and its members' accounts, who replicates the domain, and more; --kinds lists it. Whoever
 /// is not in the signed list of services is a person or an unexpected trustee. What this account may not read is told as
-/// not checked, and the audit is incomplete then. To leave nothing unchecked, the account must be a reader of the keys
-/// and may list the repository's container. Changes nothing.
+/// not checked, and the audit is incomplete then. To leave nothing unchecked, the account must be an auditor,
+/// an administrator, an owner or a member of the group, and may list the repository's container. Changes nothing.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 The list of services has one SID a line, then a comment. Its owner signs it, which writes FILE.sig:

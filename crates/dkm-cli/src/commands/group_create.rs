@@ -44,6 +44,10 @@ pub(crate) struct Arguments {
     /// Directory accounts and groups
     #[arg(long, visible_alias = "owners", value_name = "WHO")]
     owner: Vec<String>,
+    /// Active Directory: who sees everything about the group but its keys, to run dkm group audit: accounts and groups, which
+    /// dkm ad init --auditors names too. Repeatable
+    #[arg(long, value_name = "WHO")]
+    auditors: Vec<String>,
     /// What the group is for
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
@@ -62,7 +66,12 @@ pub(crate) fn run(arguments: Arguments, shell: &Shell) -> Result {
     policy_field::apply(&mut policy, &arguments.policy)?;
     let mut readers = arguments.readers;
     readers.extend(arguments.readers_group.map(|group| format!("{READERS_GROUP}{group}")));
-    let access = GroupAccess { readers, creators: arguments.creators, owners: arguments.owner };
+    let access = GroupAccess {
+        readers,
+        creators: arguments.creators,
+        owners: arguments.owner,
+        auditors: arguments.auditors,
+    };
     let new = NewGroup { name: arguments.name, description: arguments.description, policy, access };
     let in_a_folder = matches!(shell.location()?, Location::Directory { .. });
     let group = client.create_group(new).map_err(|error| {

@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
         "description": description,
         "created": summary.as_ref().map(|summary| when::precise(summary.created)),
         "creator": summary.as_ref().map(|summary| summary.creator.0.clone()),
-        "protecting_key": view.protecting.as_ref().ok().map(ToString::to_string),
+        "protecting_key": view.protects_for_members().map(|id| id.to_string()),
         "keys": states,
         "rights": {"read": view.rights.read, "create": view.rights.create, "own": view.rights.own},
         "access": access,
@@ -58,9 +58,10 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
         }
         facts.push((
             "protects with",
-            match &view.protecting {
-                Ok(key) => short(*key),
-                Err(why) => styled(BAD, format!("nothing: {why}")),
+            match (view.protects_for_members(), &view.protecting) {
+                (Some(key), _) => short(key),
+                (None, Err(why)) => styled(BAD, format!("nothing: {why}")),
+                (None, Ok(key)) => short(*key),
             },
         ));
         let states: Vec<String> = states.iter().map(|(state, count)| format!("{count} {state}")).collect();
@@ -94,5 +95,5 @@ fn rights(view: &View) -> String {
         (view.rights.own, "set policy and states of keys"),
     ];
     let held: Vec<&str> = rights.iter().filter(|(held, _)| *held).map(|(_, what)| *what).collect();
-    if held.is_empty() { "nothing".to_owned() } else { held.join(", ") }
+    if held.is_empty() { "see it, and nothing else".to_owned() } else { held.join(", ") }
 }

@@ -45,13 +45,13 @@ fn change(
         "group": GroupShape::of(&group),
         "key": id.to_string(),
         "state": now.map(dkm_core::ring::KeyState::as_str),
-        "protecting_key": view.protecting.as_ref().ok().map(ToString::to_string),
+        "protecting_key": view.protects_for_members().map(|id| id.to_string()),
     });
     shell.terminal.result(&value, || {
         let now = now.map_or_else(String::new, |now| format!(" is {}", state(now)));
-        let protecting = match &view.protecting {
-            Ok(key) => format!("The group protects with {key}."),
-            Err(why) => format!("The group can't protect: {why}."),
+        let protecting = match (view.protects_for_members(), &view.protecting) {
+            (Some(key), _) | (None, Ok(key)) => format!("The group protects with {key}."),
+            (None, Err(why)) => format!("The group can't protect: {why}."),
         };
         format!("Key {id}{now}. {protecting}\n")
     })

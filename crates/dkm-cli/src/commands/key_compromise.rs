@@ -1,6 +1,7 @@
 //! `dkm key compromise`
 
 use clap::Args;
+use dkm::Compromise;
 use dkm_core::KeyId;
 use serde_json::json;
 
@@ -19,6 +20,9 @@ const WAITING: &str = "if those who know the compromised key could read it too: 
 /// could read this key could read those, which would take over later. What a compromised key protects may have been
 /// read, and may be forged from now on: it opens only with --allow-compromised, which is recorded. This can't be taken
 /// back.
+///
+/// An owner who may not make keys can't make the one that takes over, and says it with --at-once: nothing is protected
+/// then until a client of a creator has made another key. One that runs does so within two refreshes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Example:\n  dkm key compromise 3f2a9c… --reason 'found in a core dump'")]
 pub(crate) struct Arguments {
@@ -31,16 +35,16 @@ pub(crate) struct Arguments {
     /// Leave keys that wait for their activation as they are: nobody has read them
     #[arg(long)]
     keep_waiting: bool,
+    /// Say it before there is another key, and leave that to creators: nothing is protected meanwhile
+    #[arg(long)]
+    at_once: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     let group = shell.group()?;
     let id = key_argument::whole(&group.view()?.ring, &arguments.key)?;
-    let done = if arguments.keep_waiting {
-        group.compromise_alone(id, &arguments.reason)?
-    } else {
-        group.compromise(id, &arguments.reason)?
-    };
+    let how = Compromise { keep_waiting: arguments.keep_waiting, at_once: arguments.at_once };
+    let done = group.compromise_as(id, &arguments.reason, how)?;
     shell.warn_about(&group)?;
     waiting::warn(&shell.terminal, &group.view()?, &done.left, WAITING);
     let ids = |keys: &[KeyId]| keys.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -48,6 +52,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
         "group": GroupShape::of(&group),
         "key": id.to_string(),
         "state": "compromised",
+        "unreplaced": done.unreplaced,
         "new_key": done.replacement.as_ref().map(NewKeyShape::from),
         "also_compromised": ids(&done.also),
         "still_waiting": ids(&done.left),
@@ -55,6 +60,10 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     shell.terminal.result(&value, || {
         let next = match &done.replacement {
             Some(new) => format!("The new key {} protects already.", new.key),
+            None if done.unreplaced => {
+                "Nothing is protected until a creator's client has made another key: one that runs does, or dkm key roll."
+                    .to_owned()
+            }
             None => "It did not protect, so no new key was made.".to_owned(),
         };
         let mut out = format!("Key {id} is compromised. {next}\n");

@@ -1,7 +1,7 @@
 //! `dkm key list`
 
 use clap::Args;
-use dkm::View;
+use dkm::{KeyFault, View};
 use dkm_core::ring::{KeyState, RingKey};
 use serde_json::json;
 
@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
         .collect();
     let value = json!({
         "group": GroupShape::of(&group),
-        "protecting_key": view.protecting.as_ref().ok().map(ToString::to_string),
+        "protecting_key": view.protects_for_members().map(|id| id.to_string()),
         "keys": keys,
         "erased": erased,
     });
@@ -76,7 +76,7 @@ fn row(key: &RingKey, view: &View) -> Vec<String> {
         // What lies ahead is only expected.
         if until > view.now { styled(FAINT, text) } else { text }
     };
-    let protecting = view.protecting.as_ref().is_ok_and(|id| *id == key.id());
+    let protecting = view.protects_for_members() == Some(key.id());
     let id = short(key.id());
     vec![
         if protecting { styled(BOLD, id) } else { id },
@@ -111,8 +111,10 @@ fn notes(key: &RingKey, view: &View, protecting: bool) -> Vec<String> {
         Some(why) => notes.push(styled(BAD, format!("never protects: {why}"))),
         None => {}
     }
-    if let Some(fault) = view.key_faults.get(&key.id()) {
-        notes.push(styled(BAD, format!("can't be opened: {fault}")));
+    match view.key_faults.get(&key.id()) {
+        Some(fault @ KeyFault::Withheld) => notes.push(styled(FAINT, fault)),
+        Some(fault) => notes.push(styled(BAD, format!("can't be opened: {fault}"))),
+        None => {}
     }
     notes
 }

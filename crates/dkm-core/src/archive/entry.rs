@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::{ArchiveError, CREATOR_LEN_MAX};
 use crate::id::{Digest, GroupId};
 use crate::kdf;
-use crate::record::{KeyRecord, Material, Record, RecordError};
+use crate::record::{Material, PublicPart, Record, RecordError};
 use crate::ring::Observed;
 use crate::slot::{Attestation, Principal, Room, SlotName};
 use crate::time::Timestamp;
@@ -113,7 +113,7 @@ impl ArchiveEntry {
         let ArchivedRecord::Known(record) = &self.record else { return None };
         let digest = Digest::of(&Zeroizing::new(record.encode(group)));
         let record = match record {
-            Record::Key(key) => Record::Key(KeyRecord { material: Material::None, ..key.clone() }),
+            Record::Key(key) => Record::Key(key.bare()),
             other => other.clone(),
         };
         Some(Observed {
@@ -123,6 +123,7 @@ impl ArchiveEntry {
             record,
             attested: self.attested.clone(),
             verified: true,
+            public: PublicPart::NotKept,
         })
     }
 }

@@ -12,7 +12,7 @@ pub use refusal::{Alarm, ProtectRefusal, UnprotectRefusal};
 use crate::id::{Digest, KeyId, ReplicaId};
 use crate::plan::{Draw, Plan, plan};
 use crate::policy::Policy;
-use crate::record::{Origin, Record};
+use crate::record::{Origin, PublicPart, Record};
 use crate::ring::{KeyState, Observed, Ring, RingKey};
 use crate::safeguards::Safeguards;
 use crate::slot::{Room, SlotName};
@@ -45,6 +45,8 @@ struct ReplicaView {
     seen: BTreeMap<(Room, SlotName), BTreeSet<Digest>>,
     /// Records of keys whose access control is not the template's on this replica.
     loose: BTreeSet<RecordAt>,
+    /// Records of keys of which this replica shows something else than what they are.
+    misdescribed: BTreeSet<RecordAt>,
     /// When its clock was read, by the client's, and how far the two were apart.
     clock_off: Option<(Timestamp, u64)>,
 }
@@ -210,18 +212,18 @@ impl Member {
         }
     }
 
-    /// The access control of a key's record can change after it was read: it is the template's only if it is on every
-    /// replica. A control record keeps the first word: what ends a key must not lose its force that way.
+    /// The access control of a key's record, and what is shown of it, can change after it was read: they are right only if
+    /// they are on every replica. A control record keeps the first word: what ends a key must not lose its force that way.
     fn take_access(&mut self, reading: &Reading) {
-        let loose: BTreeSet<RecordAt> = reading
-            .present
-            .iter()
-            .filter(|seen| matches!(seen.record, Record::Key(_)) && !seen.attested.template_ok)
-            .map(|seen| (seen.room, seen.name.clone(), seen.digest))
-            .collect();
+        let keys = || reading.present.iter().filter(|seen| matches!(seen.record, Record::Key(_)));
+        let at = |seen: &std::sync::Arc<Observed>| (seen.room, seen.name.clone(), seen.digest);
+        let differs = |seen: &Observed| seen.public == PublicPart::Differs;
+        let loose: BTreeSet<RecordAt> = keys().filter(|seen| !seen.attested.template_ok).map(at).collect();
+        let misdescribed: BTreeSet<RecordAt> = keys().filter(|seen| differs(seen)).map(at).collect();
         let Some(view) = self.replicas.get_mut(&reading.replica) else { return };
-        let before = std::mem::replace(&mut view.loose, loose.clone());
-        for at in before.union(&loose) {
+        let loose_before = std::mem::replace(&mut view.loose, loose.clone());
+        let misdescribed_before = std::mem::replace(&mut view.misdescribed, misdescribed.clone());
+        for at in loose_before.union(&loose) {
             let template_ok = !self.replicas.values().any(|view| view.loose.contains(at));
             if let Some(known) = self.union.get_mut(at)
                 && known.attested.template_ok != template_ok
@@ -229,6 +231,23 @@ impl Member {
                 std::sync::Arc::make_mut(known).attested.template_ok = template_ok;
             }
         }
+        for at in misdescribed_before.union(&misdescribed) {
+            let anywhere = self.replicas.values().any(|view| view.misdescribed.contains(at));
+            let public = if anywhere { PublicPart::Differs } else { PublicPart::Agrees };
+            if let Some(known) = self.union.get_mut(at)
+                && known.public != public
+            {
+                std::sync::Arc::make_mut(known).public = public;
+            }
+        }
+    }
+
+    /// Forgets what a replica showed, because it shows this account another part of the records from now on: what differs
+    /// next time was not changed.
+    pub fn forget_replica(&mut self, replica: ReplicaId) {
+        self.replicas.remove(&replica);
+        self.missing.values_mut().for_each(|records| records.retain(|(of, ..)| *of != replica));
+        self.missing.retain(|_, records| !records.is_empty());
     }
 
     /// Takes the names of slots in the keys room that hold something a reading could not make sense of. No key fits in

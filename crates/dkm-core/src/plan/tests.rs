@@ -206,7 +206,9 @@ fn after_an_exposure_the_group_rolls_away_at_once() {
 fn after_a_compromise_the_successor_is_at_once() {
     let at = T0.plus(DAY_MS);
     let records = [first(), status(1, Change::Compromised, at, &[])];
-    let turn = at.plus(SHORT);
+    // Nothing protects, so nobody takes his time.
+    let turn = at.plus(Policy::for_directory().refresh_interval_max_ms());
+    assert!(turn < at.plus(SHORT));
     assert_eq!(decide(&records, at), Plan::Overdue { since: at, turn: Some(turn) });
     assert_eq!(decide(&records, turn), create(1, 0, turn, Cause::Compromise));
     assert_eq!(decide_as(&records, turn, MEAN, false, None), Plan::Overdue { since: at, turn: None });
@@ -252,6 +254,9 @@ fn a_key_by_hand_needs_no_turn() {
     let suspended = [first(), status(1, Change::Suspended, now, &[])];
     assert_eq!(manual(&suspended, now, Cause::Manual), Some(create(1, 0, waits, Cause::Manual)));
     assert_eq!(manual(&[], now, Cause::Manual), None);
+    // Said before there was another key: it is needed now.
+    let compromised = [first(), status(1, Change::Compromised, now, &[])];
+    assert_eq!(manual(&compromised, now, Cause::Manual), Some(create(1, 0, now, Cause::Manual)));
     let twice = [first(), successor(2, 1, now)];
     assert_eq!(manual(&twice, now, Cause::Manual), Some(create(1, 1, waits, Cause::Manual)));
 }

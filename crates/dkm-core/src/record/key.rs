@@ -61,7 +61,7 @@ pub struct WrappedMaterial {
 /// The secret part of a key record.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Material {
-    /// Left out: only in the encoding that a root key authenticates.
+    /// Left out: in the encoding that a root key authenticates, and in a record's [public part](super::PublicPart).
     None,
     /// The 32 bytes themselves; the repository's access control is all that guards them.
     Plain(Zeroizing<[u8; 32]>),
@@ -102,6 +102,11 @@ impl<'b, C> Decode<'b, C> for Material {
                 }
                 out.copy_from_slice(bytes);
                 Ok(Self::Plain(out))
+            }
+            // Whoever reads a whole record refuses it.
+            Type::Null => {
+                d.null()?;
+                Ok(Self::None)
             }
             Type::Array => {
                 if d.array()? != Some(3) {
@@ -160,6 +165,12 @@ impl KeyRecord {
             (Family::Windows, None) => Err("a key of the Windows family has no GUID".to_owned()),
             _ => Ok(()),
         }
+    }
+
+    /// The record without its secret.
+    #[must_use]
+    pub fn bare(&self) -> Self {
+        Self { material: Material::None, ..self.clone() }
     }
 
     /// The one slot in which this record counts.

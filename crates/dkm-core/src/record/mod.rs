@@ -8,6 +8,7 @@ mod exposed;
 mod group;
 mod key;
 mod policy;
+mod public;
 mod roster;
 mod status;
 
@@ -18,6 +19,7 @@ pub use exposed::ExposedRecord;
 pub use group::{GROUP_NAME_LEN_MAX, GroupRecord, check_group_name};
 pub use key::{Family, KeyRecord, Material, Origin, WrappedMaterial};
 pub use policy::PolicyRecord;
+pub use public::{PublicPart, public_part};
 pub use roster::{ApprovalLevel, Person, RosterRecord, RosterSignature};
 pub use status::{Change, Purpose, StatusRecord};
 
@@ -143,6 +145,16 @@ impl Record {
     /// # Errors
     /// [`RecordError`]: too large, unknown version or kind, malformed, not canonical, or a value outside its limits.
     pub fn decode(bytes: &[u8]) -> Result<(GroupId, Self), RecordError> {
+        let (group, record) = Self::decode_whole_or_bare(bytes)?;
+        match record {
+            Self::Key(KeyRecord { material: Material::None, .. }) => {
+                Err(RecordError::Malformed("key material is neither bytes nor wrapped".to_owned()))
+            }
+            record => Ok((group, record)),
+        }
+    }
+
+    fn decode_whole_or_bare(bytes: &[u8]) -> Result<(GroupId, Self), RecordError> {
         if bytes.len() > RECORD_LEN_MAX {
             return Err(RecordError::TooLarge { len: bytes.len() });
         }
@@ -208,10 +220,9 @@ impl Record {
 /// What a root key authenticates beside a key's wrapped material: the repository and the whole record but the material.
 #[must_use]
 pub fn wrap_aad(repository: RepositoryId, group: GroupId, key: &KeyRecord) -> Vec<u8> {
-    let bare = KeyRecord { material: Material::None, ..key.clone() };
     let mut aad = b"dkm wrap\0".to_vec();
     aad.extend_from_slice(repository.as_bytes());
-    aad.extend_from_slice(&Record::Key(bare).encode(group));
+    aad.extend_from_slice(&Record::Key(key.bare()).encode(group));
     aad
 }
 

@@ -25,8 +25,8 @@ fn material() -> impl Strategy<Value = Material> {
     ]
 }
 
-fn records() -> impl Strategy<Value = Record> {
-    let keys = (
+pub(super) fn key_record() -> impl Strategy<Value = KeyRecord> {
+    (
         any::<[u8; 16]>(),
         any::<u64>(),
         any::<u64>(),
@@ -36,7 +36,7 @@ fn records() -> impl Strategy<Value = Record> {
         proptest::option::of(any::<[u8; 16]>()),
     )
         .prop_map(|(id, created_at_ms, activates_at_ms, predecessor, attempt, material, guid)| {
-            Record::Key(KeyRecord {
+            KeyRecord {
                 id: KeyId(id),
                 family: if guid.is_some() { Family::Windows } else { Family::Native },
                 origin: if guid.is_some() { Origin::Imported } else { Origin::Rolled },
@@ -46,8 +46,12 @@ fn records() -> impl Strategy<Value = Record> {
                 attempt,
                 material,
                 guid: guid.map(KeyGuid),
-            })
-        });
+            }
+        })
+}
+
+fn records() -> impl Strategy<Value = Record> {
+    let keys = key_record().prop_map(Record::Key);
     let statuses = (any::<[u8; 16]>(), 0u8..5, "[a-z ]{0,40}", any::<u32>(), digests()).prop_map(
         |(key, change, reason, epoch, answers)| {
             let change = [

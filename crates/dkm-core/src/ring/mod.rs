@@ -12,7 +12,7 @@ pub use trust::Distrust;
 
 use crate::id::{Digest, GroupId, KeyId};
 use crate::policy::{Policy, PolicyChain};
-use crate::record::{ExposedRecord, Family, KeyRecord, Origin, Record};
+use crate::record::{ExposedRecord, Family, KeyRecord, Origin, PublicPart, Record};
 use crate::safeguards::Safeguards;
 use crate::slot::{Attestation, Principal, Room, SlotName};
 use crate::time::Timestamp;
@@ -35,6 +35,8 @@ pub struct Observed {
     pub attested: Attestation,
     /// For a key: whether its material was opened and gives its id. True for all other kinds.
     pub verified: bool,
+    /// For a key: what the repository shows of it to those who may not read its material.
+    pub public: PublicPart,
 }
 
 /// State of a key (NIST SP 800-57 part 1 §7), in the order of the lattice: the highest that applies wins.
@@ -115,6 +117,8 @@ pub struct RingKey {
     pub attested: Attestation,
     /// Whether its material gives its id. Only verified keys unprotect.
     pub verified: bool,
+    /// What the repository shows of it to those who may not read its material.
+    pub public: PublicPart,
     /// Why it may never protect; none for a key that may.
     pub distrust: Option<Distrust>,
     /// What its statuses come to.
@@ -134,6 +138,7 @@ impl RingKey {
             name: seen.name.clone(),
             attested: seen.attested.clone(),
             verified: seen.verified,
+            public: seen.public,
             distrust: None,
             status: StatusSummary::default(),
             superseded_at: None,
@@ -145,6 +150,13 @@ impl RingKey {
     #[must_use]
     pub const fn id(&self) -> KeyId {
         self.record.id
+    }
+
+    /// Whether this account may not read its material: the key is judged by its public part and by what the repository
+    /// attests, and can't be used here.
+    #[must_use]
+    pub fn is_withheld(&self) -> bool {
+        !self.verified && self.public == PublicPart::Alone
     }
 
     /// Since when others may have been able to read it: since the repository took it, but a key that came from

@@ -30,6 +30,7 @@ pub(crate) fn seen(record: Record, created: Timestamp) -> Observed {
         record,
         attested: attested("uid:0", created),
         verified: true,
+        public: crate::record::PublicPart::NotKept,
     }
 }
 

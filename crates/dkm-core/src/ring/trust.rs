@@ -6,7 +6,7 @@ use std::fmt;
 use super::{RingKey, StatusSummary};
 use crate::id::KeyId;
 use crate::policy::{Policy, PolicyChain};
-use crate::record::{ExposedRecord, Family, KeyRecord, Origin};
+use crate::record::{ExposedRecord, Family, KeyRecord, Origin, PublicPart};
 use crate::safeguards::Safeguards;
 use crate::time::Timestamp;
 
@@ -24,6 +24,8 @@ pub enum Distrust {
     WrongSlot,
     /// Its access control is not the template's: others may be able to read it.
     LooseAccessControl,
+    /// What the repository shows of it to those who don't read keys is missing, or is not what it is.
+    Misdescribed,
     /// Its author is not a creator.
     NotACreator,
     /// The repository says it was made in the future.
@@ -42,6 +44,9 @@ impl fmt::Display for Distrust {
             Self::ForeignFamily => "it belongs to another key family",
             Self::WrongSlot => "it lies in a slot that is not its own",
             Self::LooseAccessControl => "its access control is not the template's",
+            Self::Misdescribed => {
+                "its public part, by which owners go, is missing or says something else than the key"
+            }
             Self::NotACreator => "its author is not a creator of the group",
             Self::CreatedInFuture => "the repository says it was made in the future",
             Self::ShortDelay => "its activation is closer to its creation than the activation delay",
@@ -101,7 +106,7 @@ struct Past {
 impl Past {
     fn new(keys: &[RingKey]) -> Self {
         // The lowest attempt: its slot was taken before the group was announced, whatever times later ones claim.
-        let firsts = keys.iter().filter(|k| k.verified && is_first(k));
+        let firsts = keys.iter().filter(|k| (k.verified || k.is_withheld()) && is_first(k));
         let first = firsts.map(|k| (k.record.attempt, k.attested.created)).min();
         Self {
             first,
@@ -172,7 +177,7 @@ fn is_first(key: &RingKey) -> bool {
 }
 
 fn plain_faults(key: &RingKey, policy: &Policy, now: Timestamp, safeguards: Safeguards) -> Option<Distrust> {
-    if !key.verified {
+    if !key.verified && !key.is_withheld() {
         Some(Distrust::NotVerified)
     } else if safeguards.slot_names && key.record.slot() != key.name {
         Some(Distrust::WrongSlot)
@@ -183,6 +188,8 @@ fn plain_faults(key: &RingKey, policy: &Policy, now: Timestamp, safeguards: Safe
         Some(Distrust::ForeignFamily)
     } else if !key.attested.template_ok {
         Some(Distrust::LooseAccessControl)
+    } else if key.public == PublicPart::Differs {
+        Some(Distrust::Misdescribed)
     } else if policy.creators.as_ref().is_some_and(|names| !names.contains(&key.attested.creator.0)) {
         Some(Distrust::NotACreator)
     } else if key.attested.created > now.plus(policy.clock_skew_ms) {

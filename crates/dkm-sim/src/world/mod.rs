@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dkm_core::kdf::key_id;
-use dkm_core::record::{Family, GroupRecord, KeyRecord, Material, Origin, PolicyRecord, Record};
+use dkm_core::record::{Family, GroupRecord, KeyRecord, Material, Origin, PolicyRecord, PublicPart, Record};
 use dkm_core::ring::Observed;
 use dkm_core::safeguards::Safeguards;
 use dkm_core::{Attestation, Digest, GroupId, KeyId, Principal, RepositoryId, SlotName, Timestamp};
@@ -416,6 +416,7 @@ impl World {
                 template_ok: true,
             },
             verified,
+            public: PublicPart::NotKept,
         })
     }
 

@@ -60,6 +60,9 @@ pub fn export(group: &Group, recipients: &[String], out: impl Write) -> Result<E
         });
     }
     let recipients = parse_recipients(recipients)?;
+    if !engine.rights().read {
+        return Err(Error::NoRight { what: "exporting an archive".to_owned(), right: crate::view::READ });
+    }
     let collected = Collected::from(engine)?;
     let archive = Archive {
         repository: collected.repository,

@@ -9,8 +9,8 @@ use dkm_core::{Context, GroupId, KeyGuid, KeyId, Plaintext};
 
 use crate::background::Background;
 use crate::engine::{
-    Compromised, Destruction, Engine, Need, NewKey, Override, Ranges, Reprotected, Rolled, Streamed,
-    WindowsImport,
+    Compromise, Compromised, Destruction, Engine, Need, NewKey, Override, Ranges, Reprotected, Rolled,
+    Streamed, WindowsImport,
 };
 use crate::view::View;
 use crate::{Error, Result};
@@ -292,7 +292,7 @@ impl Group {
     /// # Errors
     /// As [`Group::suspend`].
     pub fn compromise(&self, key: KeyId, reason: &str) -> Result<Compromised> {
-        self.engine().compromise(key, reason, true)
+        self.engine().compromise(key, reason, Compromise::default())
     }
 
     /// As [`Group::compromise`], but keys that wait for their activation stay as they are: for who knows that they were
@@ -301,7 +301,15 @@ impl Group {
     /// # Errors
     /// As [`Group::suspend`].
     pub fn compromise_alone(&self, key: KeyId, reason: &str) -> Result<Compromised> {
-        self.engine().compromise(key, reason, false)
+        self.engine().compromise(key, reason, Compromise { keep_waiting: true, ..Compromise::default() })
+    }
+
+    /// As [`Group::compromise`], as `how` says.
+    ///
+    /// # Errors
+    /// As [`Group::suspend`].
+    pub fn compromise_as(&self, key: KeyId, reason: &str, how: Compromise) -> Result<Compromised> {
+        self.engine().compromise(key, reason, how)
     }
 
     /// Begins the destruction of an archived key, or goes on with it as far as its waiting times allow.

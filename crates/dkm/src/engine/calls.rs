@@ -253,7 +253,7 @@ impl Engine {
             UnprotectRefusal::NotVerified { key } => self.state().faults.get(key).cloned(),
             _ => None,
         };
-        fault.map_or_else(|| refusal.clone().into(), Error::RootKey)
+        fault.map_or_else(|| refusal.clone().into(), Error::from)
     }
 
     /// Whether a call would find what it needs in memory: to protect, or to open this blob.

@@ -141,8 +141,8 @@ impl Engine {
         let mut pending = Vec::new();
         for number in 0..replicas {
             match self.erase_on(number, key, reason) {
-                Ok(true) => {}
-                Ok(false) => pending.push(format!("replica {number}: the material is still there")),
+                Ok(None) => {}
+                Ok(Some(why)) => pending.push(format!("replica {number}: {why}")),
                 Err(error) => pending.push(format!("replica {number}: {error}")),
             }
         }
@@ -154,9 +154,10 @@ impl Engine {
         })
     }
 
-    /// Whether no material of the key is left on a replica.
-    fn erase_on(&self, number: usize, key: &RingKey, reason: &str) -> Result<bool> {
+    /// Erases the key on a replica; why its material may still be there, if it may.
+    fn erase_on(&self, number: usize, key: &RingKey, reason: &str) -> Result<Option<String>> {
         let mut replica = self.parts.repository.connect(number)?;
+        let reads = replica.rights(self.group)?.read;
         let tombstone =
             self.status_record(key, Change::Destroyed, Purpose::Ordinary, reason, key.status.heads.clone());
         if !self.has_tombstone(replica.as_mut(), key.id())? {
@@ -169,6 +170,7 @@ impl Engine {
         }
         for _ in 0..2 {
             let mut left = false;
+            let mut unseen = Vec::new();
             for entry in replica.list(self.group, Room::Keys)? {
                 let stored = match replica.get(self.group, Room::Keys, &entry) {
                     Ok(stored) => stored,
@@ -176,21 +178,30 @@ impl Engine {
                     // Whatever it is, nobody but its author can read it, and it counts nowhere.
                     Err(error @ RepositoryError::Unreadable { .. }) => {
                         tracing::warn!(group = %self.group, slot = %entry.name, %error, "not looked into for erasing");
+                        // To a member it may be readable.
+                        if !reads {
+                            unseen.push(entry.name.to_string());
+                        }
                         continue;
                     }
                     Err(error) => return Err(error.into()),
                 };
-                if matches!(Record::decode(&stored.bytes), Ok((_, Record::Key(found))) if found.id == key.id())
-                {
+                if matches!(stored.record(), Ok((_, Record::Key(found))) if found.id == key.id()) {
                     left = true;
                     replica.shred(self.group, &entry)?;
                 }
             }
+            if !left && unseen.is_empty() {
+                return Ok(None);
+            }
             if !left {
-                return Ok(true);
+                return Ok(Some(format!(
+                    "this account can't tell what {} hold; a member can (dkm doctor)",
+                    unseen.join(", ")
+                )));
             }
         }
-        Ok(false)
+        Ok(Some("the material is still there".to_owned()))
     }
 
     fn has_tombstone(&self, replica: &mut dyn crate::repository::Replica, key: KeyId) -> Result<bool> {

@@ -1,4 +1,4 @@
-//! What owners do: roll, suspend, resume, compromise.
+//! What owners do: roll, suspend, resume.
 
 use std::time::Duration;
 
@@ -30,19 +30,6 @@ pub struct NewKey {
     pub activates_at: Timestamp,
     /// Whether it had been made before, and waits for its activation.
     pub was_there: bool,
-}
-
-/// What came of saying that a key is compromised.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Compromised {
-    /// The key that protects in its place from now on; none if it did not protect.
-    pub replacement: Option<NewKey>,
-    /// Keys that waited for their activation and are marked as compromised too: whoever knows the key that protected
-    /// could read them as well, and they would have taken over from the replacement.
-    pub also: Vec<KeyId>,
-    /// Keys that wait for their activation and were left as they are.
-    pub left: Vec<KeyId>,
 }
 
 /// What came of rolling away from all keys that there were.
@@ -141,7 +128,7 @@ impl Engine {
     }
 
     /// Keys that would take over after `now`, but for these.
-    fn keys_waiting(&self, now: Timestamp, which: impl Fn(KeyId) -> bool) -> Vec<RingKey> {
+    pub(super) fn keys_waiting(&self, now: Timestamp, which: impl Fn(KeyId) -> bool) -> Vec<RingKey> {
         let state = self.state();
         let keys = state.member.ring().keys.iter();
         keys.filter(|k| which(k.id()) && k.may_ever_protect() && k.activation() > now).cloned().collect()
@@ -163,28 +150,8 @@ impl Engine {
         Ok(archived)
     }
 
-    /// Marks what waits for its activation as compromised.
-    fn compromise_waiting(
-        &self,
-        now: Timestamp,
-        which: impl Fn(KeyId) -> bool,
-        reason: &str,
-        also: &mut Vec<KeyId>,
-    ) -> Result<()> {
-        for key in self.keys_waiting(now, which) {
-            self.mark_compromised(&key, reason)?;
-            also.push(key.id());
-        }
-        Ok(())
-    }
-
-    fn mark_compromised(&self, key: &RingKey, reason: &str) -> Result<()> {
-        self.record(EventKind::KeyCompromised, Some(key.id()), Some(reason), |_| {})?;
-        self.put_status(key, Change::Compromised, Purpose::Ordinary, reason, key.status.heads.clone())
-    }
-
     /// One attempt to make a key because somebody asks; none if another client's key came first.
-    fn make_by_hand(&self, now: Timestamp, cause: Cause, reason: &str) -> Result<Option<NewKey>> {
+    pub(super) fn make_by_hand(&self, now: Timestamp, cause: Cause, reason: &str) -> Result<Option<NewKey>> {
         let plan = plan_manual(self.state().member.ring(), now, cause);
         let Some(Plan::CreateKey { predecessor, activates_at, .. }) = plan else {
             return Err(refused(
@@ -226,53 +193,6 @@ impl Engine {
         }
         self.record(EventKind::KeyResumed, Some(key), Some(reason), |_| {})?;
         self.put_status(&found, Change::Resumed, Purpose::Ordinary, reason, found.status.suspensions.clone())
-    }
-
-    /// Says that others may know a key. If it protects, another key is made usable first, and what waits for its
-    /// activation is compromised `also`: it was there to be read by the same people, and would take over later.
-    pub(crate) fn compromise(&self, key: KeyId, reason: &str, also: bool) -> Result<Compromised> {
-        let what = "marking the key as compromised";
-        let found = self.begin(what, key)?;
-        if found.status.destroyed.is_some() {
-            return Err(refused(what, "it is destroyed", "nothing opens with it any more"));
-        }
-        let now = self.parts.clock.now();
-        let protects = self.state().member.ring().protecting(now).next().is_some_and(|k| k.id() == key);
-        let mut done = Compromised::default();
-        if protects {
-            self.refuse_if_clock_is_off(what)?;
-            if also {
-                // Before there is a replacement: a run that ends early is repeated while the key still protects.
-                self.compromise_waiting(now, |_| true, reason, &mut done.also)?;
-            }
-            let new = self.replace_compromised(now, what, reason)?;
-            done.replacement = Some(new);
-            if also {
-                // Made by clients that had not heard of it yet.
-                self.compromise_waiting(now, |id| id != new.key, reason, &mut done.also)?;
-            }
-        }
-        if found.status.compromised.is_none() {
-            self.mark_compromised(&self.ring_key(key)?, reason)?;
-        }
-        let replacement = done.replacement.map(|new| new.key);
-        done.left = self.keys_waiting(now, |id| Some(id) != replacement).iter().map(RingKey::id).collect();
-        Ok(done)
-    }
-
-    /// Makes the key that takes over from a compromised one at once, and waits until it is usable here.
-    fn replace_compromised(&self, now: Timestamp, what: &str, reason: &str) -> Result<NewKey> {
-        for _ in 0..ATTEMPTS {
-            if let Some(new) = self.make_by_hand(now, Cause::Compromise, reason)? {
-                self.await_usable(new.key, what)?;
-                return Ok(new);
-            }
-        }
-        Err(refused(
-            what,
-            "other clients keep making keys at the same time",
-            "try again at once: until then the key goes on protecting",
-        ))
     }
 
     /// Reads until a key is usable here: read back whole from as many replicas as policy asks for.

@@ -4,6 +4,7 @@
 //! through [`State`], and through a single flight of readings.
 
 mod calls;
+mod compromise;
 mod create;
 mod destroy;
 mod flight;
@@ -27,13 +28,14 @@ use dkm_core::member::{Member, Rights};
 use dkm_core::plan::Plan;
 use dkm_core::policy::Policy;
 use dkm_core::safeguards::Safeguards;
-use dkm_core::{GroupId, KeyId, Timestamp};
+use dkm_core::{GroupId, KeyId, Principal, Timestamp};
 
 pub(crate) use calls::Override;
 pub use calls::{Reprotected, Streamed};
+pub use compromise::{Compromise, Compromised};
 pub use destroy::Destruction;
 pub(crate) use flight::Need;
-pub use lifecycle::{Compromised, NewKey, Rolled};
+pub use lifecycle::{NewKey, Rolled};
 pub(crate) use rollover::Made;
 pub use watched::Ranges;
 pub use windows_import::WindowsImport;
@@ -43,9 +45,9 @@ use crate::journal::{Event, EventKind, Journal};
 use crate::off_thread::Threads;
 use crate::reading::Unread;
 use crate::repository::Repository;
-use crate::root_key::{RootKeyError, RootKeyProvider};
+use crate::root_key::RootKeyProvider;
 use crate::secret::Vault;
-use crate::view::{ReplicaReport, View};
+use crate::view::{KeyFault, ReplicaReport, View};
 use crate::{Error, Escrow, Result};
 
 use flight::Flight;
@@ -91,9 +93,11 @@ pub(super) struct State {
     replicas: Vec<ReplicaReport>,
     unread: Vec<Unread>,
     /// Why keys could not be opened.
-    faults: BTreeMap<KeyId, RootKeyError>,
+    faults: BTreeMap<KeyId, KeyFault>,
     /// Keys that are to be destroyed and were used here, and why that was not noted.
     unnoted: BTreeMap<KeyId, String>,
+    /// As whom this account adds keys, where the repository tells.
+    author: Option<Principal>,
     /// Why this client's last attempt to make a key failed.
     rollover_fault: Option<String>,
     refresh_due: Timestamp,
@@ -113,6 +117,7 @@ impl Engine {
             unread: Vec::new(),
             faults: BTreeMap::new(),
             unnoted: BTreeMap::new(),
+            author: None,
             rollover_fault: None,
             refresh_due: Timestamp(0),
         };

@@ -6,13 +6,14 @@ use dkm_core::member::{Reading, Rights};
 use dkm_core::plan::Plan;
 use dkm_core::policy::Policy;
 use dkm_core::record::Record;
+use dkm_core::ring::RingKey;
 use dkm_core::{KeyId, Principal, ReplicaId, Room, Timestamp};
 
 use super::snapshot::CachedKey;
 use super::{Engine, Need, State};
 use crate::reading::{GroupReading, Known, read_group};
 use crate::repository::{Entry, Replica, RepositoryError};
-use crate::view::ReplicaReport;
+use crate::view::{KeyFault, ReplicaReport};
 
 /// A reading that failed is tried again after this share of the refresh interval.
 const RETRY_SHARE: u64 = 10;
@@ -24,6 +25,17 @@ const RETRY_MIN_MS: u64 = 1_000;
 pub(super) struct KnownOf {
     replica: Option<ReplicaId>,
     records: Known,
+    /// Whether this account read keys there, when it was last asked.
+    reads: Option<bool>,
+    /// Whether it did, and does not any more.
+    lost: bool,
+}
+
+impl KnownOf {
+    /// Nothing but whether the account may not read keys any more.
+    fn forgotten(&self) -> Self {
+        Self { lost: self.lost || self.reads == Some(true), ..Self::default() }
+    }
 }
 
 /// What one replica gave.
@@ -36,6 +48,10 @@ struct Read {
     /// As whom this account writes to control and keys, where the repository tells.
     authors: [Option<Principal>; 2],
     group: GroupReading,
+    /// Whether it shows this account another part of the records than the last time.
+    other_part: bool,
+    /// Whether this account read keys here, and does not any more: now, or at some time before.
+    lost: [bool; 2],
 }
 
 impl Engine {
@@ -76,11 +92,18 @@ impl Engine {
             }
             reports.push(report);
         }
+        // Who goes on as an owner and was a member until now is not turned away, and yet this is a denial: whatever a replica
+        // says that has not heard of it yet.
+        let reads_keys = reads.iter().any(|read| read.rights.read);
+        if denied.is_none() && reads.iter().any(|read| read.lost[0] || (read.lost[1] && reads_keys)) {
+            let what = format!("the keys of group {}", self.group);
+            denied = Some(RepositoryError::Denied { location: self.parts.repository.url(), what });
+        }
         let mut state = self.state();
         state.replicas = reports;
         if let Some(error) = denied {
             // One authenticated replica has decided: what the others gave does not count.
-            known.iter_mut().for_each(|known| *known = KnownOf::default());
+            known.iter_mut().for_each(|known| *known = known.forgotten());
             state.member.deny();
             state.keys.clear();
             self.parts.roots.forget(self.group);
@@ -116,16 +139,24 @@ impl Engine {
         let id = connection.id();
         if known.replica != Some(id) {
             // Another store answers under this number: what was read of the other says nothing about it.
-            *known = KnownOf { replica: Some(id), records: Known::default() };
+            *known = KnownOf { replica: Some(id), ..KnownOf::default() };
         }
         let rights = connection.rights(self.group)?;
+        let other_part = known.reads.is_some_and(|before| before != rights.read);
+        if other_part {
+            known.records = Known::default();
+        }
         let mut author = |room| connection.author(self.group, room);
         let authors = [author(Room::Control)?, author(Room::Keys)?];
         // Read before the records: the clock's difference is then not that of a long reading.
         let clock = connection.clock()?;
         let group =
             read_group(connection.as_mut(), self.group, self.parts.roots.as_ref(), &mut known.records)?;
-        Ok(Read { number, connection, id, clock, rights, authors, group })
+        let lost_now = other_part && !rights.read;
+        known.lost = (known.lost || lost_now) && !rights.read;
+        known.reads = Some(rights.read);
+        let lost = [lost_now, known.lost];
+        Ok(Read { number, connection, id, clock, rights, authors, group, other_part, lost })
     }
 
     /// Takes what was read into the state; returns the destroyed keys whose records are still there.
@@ -145,8 +176,11 @@ impl Engine {
                     });
                 }
                 if let (Some(fault), Record::Key(key)) = (&record.fault, &record.observed.record) {
-                    state.faults.insert(key.id, fault.clone());
+                    state.faults.insert(key.id, fault.clone().into());
                 }
+            }
+            if read.other_part {
+                state.member.forget_replica(read.id);
             }
             let present = read.group.records.iter().map(|record| record.observed.clone()).collect();
             let reading = Reading { replica: read.id, clock: read.clock, present };
@@ -154,6 +188,10 @@ impl Engine {
         }
         let rights = rights_of(reads, state.member.ring().policy());
         state.member.set_rights(rights);
+        let keys = state.member.ring().keys.iter();
+        let withheld: Vec<KeyId> = keys.filter(|key| key.is_withheld()).map(RingKey::id).collect();
+        state.faults.extend(withheld.into_iter().map(|key| (key, KeyFault::Withheld)));
+        state.author = reads.iter().find_map(|read| read.authors[1].clone());
         state.unread.sort_by(|a, b| (a.room, &a.name).cmp(&(b.room, &b.name)));
         state.unread.dedup();
         for alarm in state.member.alarms().skip(before) {

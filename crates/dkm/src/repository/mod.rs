@@ -15,6 +15,7 @@ pub use error::RepositoryError;
 
 use dkm_core::member::Rights;
 use dkm_core::policy::Policy;
+use dkm_core::record::{KeyRecord, PublicPart, Record, RecordError};
 use dkm_core::{Attestation, GroupId, Principal, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
 
 /// A repository with its replicas.
@@ -122,7 +123,8 @@ pub trait Replica: fmt::Debug + Send {
         Ok(Changes { listing: Listing::Whole(self.list(group, room)?), mark: None })
     }
 
-    /// A record's bytes and what the repository attests of it.
+    /// A record's bytes and what the repository attests of it. Of a key whose material this account may not read, they may
+    /// be the record's public part ([`PublicPart::Alone`]).
     ///
     /// # Errors
     /// [`RepositoryError::NotFound`] if it is gone since it was listed; [`RepositoryError::Unreadable`] if this one record
@@ -213,6 +215,24 @@ pub struct Stored {
     pub bytes: zeroize::Zeroizing<Vec<u8>>,
     /// What the repository says of its origin.
     pub attested: Attestation,
+    /// What of a key's record is shown to those who may not read its material. With [`PublicPart::Alone`], the bytes are
+    /// that part and not the record.
+    pub public: PublicPart,
+}
+
+impl Stored {
+    /// The record and the id of the group it belongs to; a key without material where that is withheld.
+    ///
+    /// # Errors
+    /// The bytes are no record that this program knows.
+    pub fn record(&self) -> Result<(GroupId, Record), RecordError> {
+        match self.public {
+            PublicPart::Alone => {
+                KeyRecord::decode_public(&self.bytes).map(|(group, key)| (group, Record::Key(key)))
+            }
+            _ => Record::decode(&self.bytes),
+        }
+    }
 }
 
 impl fmt::Debug for Stored {
@@ -245,6 +265,8 @@ pub struct GroupAccess {
     pub creators: Vec<String>,
     /// Who adds control records. Directory repository: at most one user, whom only root may name.
     pub owners: Vec<String>,
+    /// Who sees everything but key material, to audit the group. Only Active Directory has auditors.
+    pub auditors: Vec<String>,
 }
 
 /// One line on access to a group.

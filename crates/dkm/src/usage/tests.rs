@@ -25,6 +25,7 @@ fn observed(record: Record) -> Observed {
         record,
         attested: Attestation { creator: Principal::default(), created: Timestamp(1), template_ok: true },
         verified: true,
+        public: dkm_core::record::PublicPart::NotKept,
     }
 }
 

@@ -30,6 +30,7 @@ fn a_member_that_is_removed_is_locked_out_at_its_next_refresh_and_drops_its_keys
         readers: vec!["uid:0".to_owned(), "uid:2".to_owned()],
         creators: vec!["uid:0".to_owned()],
         owners: vec!["uid:0".to_owned()],
+        ..GroupAccess::default()
     };
     world.repository.set_access(group.id(), &others);
     assert!(matches!(member.refresh(), Err(Error::Repository(RepositoryError::Denied { .. }))));
@@ -76,6 +77,7 @@ fn streams_and_ranges_in_progress_end_when_the_member_is_removed() {
         readers: who.iter().map(|name| (*name).to_owned()).collect(),
         creators: vec!["uid:0".to_owned()],
         owners: vec!["uid:0".to_owned()],
+        ..GroupAccess::default()
     };
     let interrupted = |bytes: &[u8]| Interrupted {
         left: std::io::Cursor::new(bytes.to_vec()),

@@ -104,6 +104,7 @@ fn a_member_that_may_not_add_keys_gets_its_plaintext_and_raises_an_alarm() {
         readers: ["uid:0", "uid:1"].map(str::to_owned).to_vec(),
         creators: vec!["uid:0".to_owned()],
         owners: vec!["uid:0".to_owned()],
+        ..GroupAccess::default()
     };
     world.repository.set_access(group.id(), &access);
     assert!(matches!(group.destroy(key, "not needed").unwrap(), Destruction::CoolingOff { .. }));

@@ -9,6 +9,7 @@ mod buffers;
 mod destruction;
 mod faults;
 mod lifecycle;
+mod onlooker;
 mod panics;
 mod policy;
 mod rollover;

@@ -15,8 +15,12 @@ fn somebody_has_left(world: &World) -> (Group, KeyId, NewKey) {
     let waiting = group.roll("as usual").unwrap();
     world.fresh("uid:2").refresh().unwrap();
     let remaining = || ["uid:0", "uid:1"].map(str::to_owned).to_vec();
-    let access =
-        GroupAccess { readers: remaining(), creators: remaining(), owners: vec!["uid:0".to_owned()] };
+    let access = GroupAccess {
+        readers: remaining(),
+        creators: remaining(),
+        owners: vec!["uid:0".to_owned()],
+        ..GroupAccess::default()
+    };
     world.repository.set_access(group.id(), &access);
     (group, old, waiting)
 }

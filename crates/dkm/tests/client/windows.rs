@@ -114,6 +114,7 @@ fn only_the_repository_decides_who_imports() {
         readers: vec!["uid:0".to_owned(), "uid:5".to_owned()],
         creators: vec!["uid:0".to_owned()],
         owners: vec!["uid:0".to_owned()],
+        ..dkm::repository::GroupAccess::default()
     };
     world.repository.set_access(group.id(), &access);
     let reader = world.fresh("uid:5");

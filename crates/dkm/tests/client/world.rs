@@ -84,6 +84,7 @@ impl World {
             readers: ["uid:0", "uid:1", "uid:2"].map(str::to_owned).to_vec(),
             creators: ["uid:0", "uid:1", "uid:2"].map(str::to_owned).to_vec(),
             owners: vec!["uid:0".to_owned()],
+            ..GroupAccess::default()
         };
         let new =
             NewGroup { name: "tokens".into(), description: None, policy, access: GroupAccess::default() };

@@ -55,6 +55,7 @@ impl Stage {
             readers: readers.iter().map(u32::to_string).collect(),
             creators: vec![creators.into()],
             owners: vec![owner.0.to_string()],
+            ..GroupAccess::default()
         };
         let mut connection = self.connect();
         connection.create_group(group, &access).unwrap();

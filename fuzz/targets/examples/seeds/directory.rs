@@ -15,6 +15,7 @@ pub(super) fn all() {
         recovery: account(1400),
         erasers: vec![account(1300)],
         administrators: vec![account(512)],
+        auditors: Vec::new(),
     };
     let admins = [account(512)];
     for (name, template) in [

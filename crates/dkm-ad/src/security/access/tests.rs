@@ -127,6 +127,7 @@ fn the_templates_do_what_they_say() {
         recovery: sid(1400),
         erasers: Vec::new(),
         administrators: vec![sid(512)],
+        auditors: Vec::new(),
     };
     let reader = Token::authenticated([sid(2000), sid(1100)]);
     let creator = Token::authenticated([sid(1200), sid(1100)]);

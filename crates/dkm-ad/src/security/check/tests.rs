@@ -18,6 +18,7 @@ fn trustees() -> Trustees {
         recovery: sid("S-1-5-21-1-2-3-1400"),
         erasers: Vec::new(),
         administrators: vec![sid("S-1-5-21-1-2-3-512")],
+        auditors: Vec::new(),
     }
 }
 

@@ -154,6 +154,7 @@ fn finds_that_owners_write_the_readers_group(stage: &Stage) -> Result<()> {
             readers: vec![service.sam.clone(), stage.maker.sam.clone()],
             creators: vec![stage.maker.sam.clone()],
             owners: vec![owner.sam.clone(), stage.maker.sam.clone()],
+            ..GroupAccess::default()
         },
     };
     let group = stage.client(&stage.maker)?.create_group(new)?;

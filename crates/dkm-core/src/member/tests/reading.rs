@@ -1,6 +1,7 @@
 //! What readings come to: from how many replicas a key was read, and what has gone or changed.
 
 use super::*;
+use crate::ring::Distrust;
 
 const NOW: Timestamp = T0.plus(DAY_MS);
 
@@ -188,6 +189,50 @@ fn a_key_whose_access_control_is_loosened_on_any_replica_protects_no_longer() {
     assert!(member.unprotect_leave(NOW, key_id(1), false).is_ok());
     read(&mut member, 1, NOW, &records());
     assert_eq!(member.protecting_key(NOW), Ok(key_id(1)), "and again when it is mended");
+}
+
+#[test]
+fn a_key_that_shows_something_else_on_any_replica_protects_no_longer() {
+    let with = |public| {
+        let mut records = records();
+        records[2].public = public;
+        records
+    };
+    let (honest, lying) = (with(PublicPart::Agrees), with(PublicPart::Differs));
+    let mut member = member(2);
+    for n in [1, 2] {
+        read(&mut member, n, T0, &honest);
+    }
+    assert_eq!(member.protecting_key(T0), Ok(key_id(1)));
+    read(&mut member, 1, NOW, &lying);
+    read(&mut member, 2, NOW, &honest);
+    assert_eq!(member.protecting_key(NOW), Err(ProtectRefusal::NoKey));
+    assert_eq!(member.ring().key(key_id(1)).unwrap().distrust, Some(Distrust::Misdescribed));
+    assert!(member.unprotect_leave(NOW, key_id(1), false).is_ok());
+    read(&mut member, 1, NOW, &honest);
+    assert_eq!(member.protecting_key(NOW), Ok(key_id(1)), "and again when it is mended");
+}
+
+#[test]
+fn a_key_whose_material_is_withheld_is_judged_and_never_used() {
+    let mut shown = records();
+    let whole = shown[2].digest;
+    shown[2].verified = false;
+    shown[2].public = PublicPart::Alone;
+    shown[2].digest = Digest([5; 32]);
+    let mut member = member(1);
+    read(&mut member, 1, T0, &shown);
+    let key = member.ring().key(key_id(1)).unwrap();
+    assert!(key.is_withheld() && key.distrust.is_none());
+    assert_eq!(member.ring().protecting(T0).next().map(RingKey::id), Some(key_id(1)));
+    assert!(matches!(member.protecting_key(T0), Err(ProtectRefusal::NotUsable { read_from: 0, .. })));
+    assert!(member.unprotect_leave(T0, key_id(1), true).is_err());
+    // When it may be read, nothing has changed.
+    member.forget_replica(replica(1));
+    read(&mut member, 1, NOW, &records());
+    assert_eq!(member.alarms().count(), 0);
+    assert_eq!(member.protecting_key(NOW), Ok(key_id(1)));
+    assert_eq!(member.ring().key(key_id(1)).unwrap().digest, whole);
 }
 
 #[test]

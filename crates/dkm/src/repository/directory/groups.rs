@@ -69,6 +69,11 @@ struct Ownership {
 fn resolve(place: &Place, access: &GroupAccess) -> Result<Ownership, RepositoryError> {
     let invalid = |why: String| Err(RepositoryError::Invalid(why));
     let me = geteuid();
+    if !access.auditors.is_empty() {
+        return Err(RepositoryError::Invalid(
+            "a directory has no auditors: whoever may look at its files sees what an audit would".to_owned(),
+        ));
+    }
     let uid = match &access.owners[..] {
         [] => me.as_raw(),
         [name] => match accounts::user_id(name) {

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use dkm_core::record::{RECORD_LEN_MAX, Record};
+use dkm_core::record::{PublicPart, RECORD_LEN_MAX, Record};
 use dkm_core::{Attestation, GroupId, KeyId, Principal, Timestamp};
 use rustix::fs::{Mode, OFlags, Stat, fchmod, fstat, fsync, openat};
 use rustix::io::Errno;
@@ -94,7 +94,7 @@ impl RecordFile {
             created: written(&self.stat),
             template_ok,
         };
-        Ok(Stored { bytes, attested })
+        Ok(Stored { bytes, attested, public: PublicPart::NotKept })
     }
 }
 

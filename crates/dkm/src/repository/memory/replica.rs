@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::MutexGuard;
 
 use dkm_core::member::Rights;
-use dkm_core::record::RECORD_LEN_MAX;
+use dkm_core::record::{PublicPart, RECORD_LEN_MAX, public_part};
 use dkm_core::{GroupId, KeyId, Principal, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
 use zeroize::Zeroizing;
 
@@ -104,11 +104,11 @@ impl Operation<'_> {
         let connection = self.connection;
         let account = &*connection.repository.account;
         let founder = self.world.rules.get(&group).is_some_and(|rules| rules.founder == account);
-        let reads = rights_of(self.world.rules.get(&group), account).read;
+        let rights = rights_of(self.world.rules.get(&group), account);
         let place = self.store()?.groups.get_mut(&group);
         let place = place.filter(|place| place.announced || founder);
         let place = place.ok_or_else(|| connection.not_found(format!("group {group}")))?;
-        if reads { Ok(place) } else { Err(connection.denied(format!("group {group}"))) }
+        if sees(rights) { Ok(place) } else { Err(connection.denied(format!("group {group}"))) }
     }
 
     fn rights(&self, group: GroupId) -> Rights {
@@ -125,6 +125,11 @@ fn rights_of(rules: Option<&Rules>, account: &str) -> Rights {
     let Some(rules) = rules else { return Rights { read: true, create: true, own: true } };
     let read = rules.readers.contains(account);
     Rights { read, create: read && rules.creators.contains(account), own: rules.owners.contains(account) }
+}
+
+/// Whether these rights are enough to know of a group.
+const fn sees(rights: Rights) -> bool {
+    rights.read || rights.own
 }
 
 impl Replica for MemoryReplica {
@@ -147,7 +152,7 @@ impl Replica for MemoryReplica {
         let mut op = self.begin()?;
         let all: Vec<GroupId> =
             op.store()?.groups.iter().filter(|(_, place)| place.announced).map(|(group, _)| *group).collect();
-        let seen = all.into_iter().filter(|group| op.rights(*group).read).collect();
+        let seen = all.into_iter().filter(|group| sees(op.rights(*group))).collect();
         op.end(seen)
     }
 
@@ -186,8 +191,21 @@ impl Replica for MemoryReplica {
         let found = held.and_then(|held| held.iter().find(|held| stamp_bytes(held) == entry.stamp));
         let stored = found
             .filter(|_| !hidden)
-            .map(|held| Stored { bytes: held.bytes.clone(), attested: held.attested.clone() })
+            .map(|held| Stored {
+                bytes: held.bytes.clone(),
+                attested: held.attested.clone(),
+                public: PublicPart::NotKept,
+            })
             .ok_or(gone)?;
+        // An owner who reads no keys sees of them what is no secret.
+        let reads = op.rights(group).read;
+        let stored = match public_part(&stored.bytes).filter(|_| room == Room::Keys) {
+            Some(public) if !reads => {
+                Stored { bytes: Zeroizing::new(public), public: PublicPart::Alone, ..stored }
+            }
+            Some(_) => Stored { public: PublicPart::Agrees, ..stored },
+            None => stored,
+        };
         op.end(stored)
     }
 

@@ -77,6 +77,7 @@ impl Fixture for Memory {
             readers: vec!["uid:5".into()],
             creators: vec!["uid:0".into()],
             owners: vec!["uid:0".into()],
+            ..GroupAccess::default()
         };
         Some((access, Arc::new(self.0.seen_by("uid:5"))))
     }

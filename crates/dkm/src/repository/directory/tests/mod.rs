@@ -254,6 +254,7 @@ fn what_a_group_cannot_have_is_refused_with_words() {
         readers: names(readers),
         creators: names(creators),
         owners: names(owners),
+        ..GroupAccess::default()
     };
     for (access, words) in [
         (access(&["1", "2"], &[], &[]), "one Unix group"),
