@@ -114,6 +114,7 @@ fn audit_on(
     administrators(&mut judge)?;
     listed(&mut judge, services)?;
     let readers = readers::members(&mut judge, trustees.readers)?;
+    readers::former(&mut judge, &trustees.former)?;
     readers::control(&mut judge, &readers)?;
     recovery(&mut judge)?;
     objects::control(&mut judge, &layout)?;

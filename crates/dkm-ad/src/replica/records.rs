@@ -43,8 +43,9 @@ pub(super) struct Batch {
 
 impl Listed {
     /// An object as a list shows it; none if it takes no slot. One that is at odds with itself takes the slot of its name
-    /// and is read as no record: or whoever adds such objects could keep the slot for himself, unseen.
-    pub(super) fn of(found: &Found) -> Option<Self> {
+    /// and is read as no record: or whoever adds such objects could keep the slot for himself, unseen. Its stamp tells
+    /// of the roles that its descriptor was compared with, too.
+    pub(super) fn of(found: &Found, rooms: &Rooms) -> Option<Self> {
         let name = match slot_of(found) {
             Some(slot) => slot,
             None => found.text("name").filter(|name| *name != ANNOUNCED)?.parse().ok()?,
@@ -52,6 +53,7 @@ impl Listed {
         let usn: u64 = found.text("uSNChanged")?.parse().ok()?;
         let mut stamp = found.bytes("objectGUID")?.to_vec();
         stamp.extend_from_slice(&usn.to_be_bytes());
+        stamp.extend_from_slice(&rooms.roles);
         Some(Self { entry: Entry { name, stamp }, usn })
     }
 }
@@ -110,13 +112,13 @@ impl Batch {
         since: u64,
         found: &[Found],
         room: Room,
-        trustees: Option<&Trustees>,
+        rooms: &Rooms,
         taken: &BTreeSet<Sid>,
     ) {
         self.since = Some(self.since.map_or(since, |before| before.min(since)));
         for object in found {
-            if let Some(listed) = Listed::of(object) {
-                self.read.insert(listed.entry, stored(object, room, trustees, taken));
+            if let Some(listed) = Listed::of(object, rooms) {
+                self.read.insert(listed.entry, stored(object, room, rooms.trustees.as_ref(), taken));
             }
         }
     }

@@ -133,7 +133,7 @@ impl<'a> Scene<'a> {
 }
 
 /// Why a key never protects; it must be among what is reported, with whoever made it.
-fn distrust(view: &View, key: KeyId, creator: &str) -> Result<Distrust> {
+pub(crate) fn distrust(view: &View, key: KeyId, creator: &str) -> Result<Distrust> {
     let found = view.ring.key(key).with_context(|| format!("{key} is not in the ring"))?;
     let Some(why) = found.distrust.clone() else { bail!("{key} is trusted") };
     let reported = view.ring.findings.iter().map(ToString::to_string);

@@ -10,6 +10,7 @@ mod conformance;
 mod person;
 mod refresh;
 mod removal;
+mod repair;
 mod stage;
 mod story;
 #[path = "../support/mod.rs"]
@@ -27,6 +28,8 @@ fn main() -> ExitCode {
         conformance::TESTS,
         refresh::TESTS,
         removal::TESTS,
+        repair::TESTS,
+        repair::REPLACE,
         story::TESTS,
     ]
     .concat();

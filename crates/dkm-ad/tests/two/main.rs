@@ -8,6 +8,7 @@ mod conformance;
 mod outage;
 mod partition;
 mod removal;
+mod repair;
 #[path = "../ad/stage.rs"]
 #[allow(dead_code, reason = "the tests with one domain controller need the rest")]
 mod stage;
@@ -19,6 +20,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // The last one loses a domain controller.
-    let tests = [conformance::TESTS, partition::TESTS, outage::TESTS, removal::TESTS, outage::LAST].concat();
+    let tests =
+        [conformance::TESTS, partition::TESTS, outage::TESTS, removal::TESTS, repair::TESTS, outage::LAST]
+            .concat();
     support::run(&dkm_testbed::Options::two(), true, tests)
 }
