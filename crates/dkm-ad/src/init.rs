@@ -3,11 +3,12 @@
 use dkm::repository::{Repository as _, RepositoryError};
 
 use crate::accounts;
-use crate::ldap::{ALREADY_EXISTS, Connection, INSUFFICIENT_ACCESS, Search};
+use crate::ldap::{ALREADY_EXISTS, Connection, INSUFFICIENT_ACCESS, Search, sd_flags_dacl};
 use crate::replica::RECOVERY;
 use crate::repository::AdRepository;
 use crate::security::{
-    AccessMask, Ace, AclSlot, Domain, Entry, OwnerRule, Sid, Template, Trustees, sid, template,
+    AccessMask, Ace, AceKind, AclSlot, Domain, Entry, OwnerRule, SecurityDescriptor, Sid, Template, Trustees,
+    sid, template,
 };
 
 /// An object that is to be made.
@@ -27,29 +28,30 @@ impl PlannedObject {
     #[must_use]
     pub fn ldif(&self) -> String {
         use base64::Engine as _;
-        let safe = |value: &str| {
-            value.is_ascii()
-                && !value.starts_with([' ', ':', '<'])
-                && !value.ends_with(' ')
-                && value.chars().all(|c| !c.is_control())
-        };
-        let line = |name: &str, value: &str| {
-            if safe(value) {
-                format!("{name}: {value}\n")
-            } else {
-                format!("{name}:: {}\n", base64::engine::general_purpose::STANDARD.encode(value))
-            }
-        };
-        let mut text = line("dn", &self.dn);
+        let mut text = ldif_line("dn", &self.dn);
         text.push_str("changetype: add\n");
         for (name, values) in &self.attributes {
             for value in values {
-                text.push_str(&line(name, value));
+                text.push_str(&ldif_line(name, value));
             }
         }
         let descriptor = base64::engine::general_purpose::STANDARD.encode(&self.descriptor);
         text.push_str(&format!("# {}\nnTSecurityDescriptor:: {descriptor}\n", self.sddl));
         text
+    }
+}
+
+/// A line of LDIF: as text where that is safe (RFC 2849, SAFE-STRING), in base64 otherwise.
+pub(crate) fn ldif_line(name: &str, value: &str) -> String {
+    use base64::Engine as _;
+    let is_safe = value.is_ascii()
+        && !value.starts_with([' ', ':', '<'])
+        && !value.ends_with(' ')
+        && value.chars().all(|c| !c.is_control());
+    if is_safe {
+        format!("{name}: {value}\n")
+    } else {
+        format!("{name}:: {}\n", base64::engine::general_purpose::STANDARD.encode(value))
     }
 }
 
@@ -97,6 +99,7 @@ pub fn plan(
         domain,
         // Everybody who signed in may see that it is empty.
         readers: Sid::AUTHENTICATED_USERS,
+        former: Vec::new(),
         creators: Vec::new(),
         owners: Vec::new(),
         recovery: Sid::SYSTEM,
@@ -147,6 +150,7 @@ impl InitPlan {
     /// This account may not: an administrator can make them from [`PlannedObject::ldif`].
     pub fn carry_out(mut self) -> Result<Vec<String>, RepositoryError> {
         let mut made = Vec::new();
+        let container = self.objects.first().map(|object| object.dn.clone()).unwrap_or_default();
         for object in &self.objects {
             let mut values: Vec<crate::ldap::Values<'_>> = object
                 .attributes
@@ -171,7 +175,37 @@ impl InitPlan {
                 }
             }
         }
+        open_to_recovery(&mut self.connection, &container).map_err(|error| {
+            let why = format!("letting the recovery group list {container}: {error}");
+            RepositoryError::Unavailable { location: self.place, why }
+        })?;
         Ok(made)
+    }
+}
+
+/// Lets the recovery group see which groups there are, so that it finds what it is to put right. Its SID is known only now.
+/// An account that may not write the container's DACL leaves that to one that may.
+fn open_to_recovery(connection: &mut Connection, container: &str) -> Result<(), crate::ldap::LdapError> {
+    let recovery = Search::base(format!("CN={RECOVERY},{container}"), vec!["objectSid"]);
+    let recovery = connection.find(&recovery)?;
+    let sid =
+        recovery.as_ref().and_then(|found| found.bytes("objectSid")).and_then(|sid| Sid::parse(sid).ok());
+    let found = connection.find(&Search::base(container, vec!["nTSecurityDescriptor"]))?;
+    let descriptor = found.as_ref().and_then(|found| found.bytes("nTSecurityDescriptor"));
+    let descriptor = descriptor.and_then(|bytes| SecurityDescriptor::parse(bytes).ok());
+    let (Some(sid), Some(mut descriptor)) = (sid, descriptor) else { return Ok(()) };
+    let AclSlot::Present(dacl) = &mut descriptor.dacl else { return Ok(()) };
+    let is_his = |entry: &Entry| {
+        entry.kind == AceKind::Allow && entry.trustee == sid && entry.mask.contains(template::READ_ROOM)
+    };
+    if dacl.entries.iter().filter_map(Ace::entry).any(is_his) {
+        return Ok(());
+    }
+    dacl.entries.push(Ace::Entry(Entry::allow(template::READ_ROOM, sid)));
+    let Ok(bytes) = descriptor.to_bytes() else { return Ok(()) };
+    match connection.replace(container, ("nTSecurityDescriptor", vec![bytes]), vec![sd_flags_dacl()]) {
+        Err(error) if error.code() != Some(INSUFFICIENT_ACCESS) => Err(error),
+        _ => Ok(()),
     }
 }
 

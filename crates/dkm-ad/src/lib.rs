@@ -12,6 +12,7 @@ pub mod init;
 mod ldap;
 mod name;
 mod patience;
+pub mod repair;
 mod replica;
 mod repository;
 mod roles;

@@ -3,6 +3,9 @@
 //! The room `control` carries it as values of its `description`, such as `readers S-1-5-21-…`. Readers build the
 //! templates of records from it; the rooms' own descriptors must equal the templates built from it, too. Nobody but
 //! those who could rewrite the descriptors can change it.
+//!
+//! `former-readers` stands in it while a readers group is being replaced: an object may then name either group, so that
+//! clients go on whichever of the objects have been changed yet.
 
 use crate::security::{Domain, Sid, Trustees};
 
@@ -14,6 +17,7 @@ pub(crate) fn to_values(trustees: &Trustees) -> Vec<Vec<u8>> {
     let mut lines = vec![HEAD.to_owned()];
     let mut push = |role: &str, sids: &[Sid]| lines.extend(sids.iter().map(|sid| format!("{role} {sid}")));
     push("readers", &[trustees.readers]);
+    push("former-readers", &trustees.former);
     push("recovery", &[trustees.recovery]);
     push("creator", &trustees.creators);
     push("owner", &trustees.owners);
@@ -24,7 +28,7 @@ pub(crate) fn to_values(trustees: &Trustees) -> Vec<Vec<u8>> {
 
 /// Reads them back, in any order; none if something in them is not understood.
 pub(crate) fn from_values<'a>(domain: &Domain, values: impl Iterator<Item = &'a [u8]>) -> Option<Trustees> {
-    let (mut head, mut readers, mut recovery) = (false, Vec::new(), Vec::new());
+    let (mut head, mut readers, mut former, mut recovery) = (false, Vec::new(), Vec::new(), Vec::new());
     let (mut creators, mut owners) = (Vec::new(), Vec::new());
     let (mut administrators, mut auditors) = (Vec::new(), Vec::new());
     for value in values {
@@ -36,6 +40,7 @@ pub(crate) fn from_values<'a>(domain: &Domain, values: impl Iterator<Item = &'a 
         let (role, sid) = line.split_once(' ')?;
         let list = match role {
             "readers" => &mut readers,
+            "former-readers" => &mut former,
             "recovery" => &mut recovery,
             "creator" => &mut creators,
             "owner" => &mut owners,
@@ -45,16 +50,18 @@ pub(crate) fn from_values<'a>(domain: &Domain, values: impl Iterator<Item = &'a 
         };
         list.push(sid.parse::<Sid>().ok()?);
     }
-    for list in [&mut creators, &mut owners, &mut administrators, &mut auditors] {
+    for list in [&mut former, &mut creators, &mut owners, &mut administrators, &mut auditors] {
         list.sort();
         list.dedup();
     }
     let (&[readers], &[recovery], true) = (readers.as_slice(), recovery.as_slice(), head) else {
         return None;
     };
+    former.retain(|sid| *sid != readers);
     Some(Trustees {
         domain: *domain,
         readers,
+        former,
         recovery,
         creators,
         // Who owns a group erases what was destroyed in it.
@@ -76,6 +83,7 @@ mod tests {
         let trustees = Trustees {
             domain,
             readers: sid(1100),
+            former: vec![sid(1090), sid(1091)],
             recovery: sid(1101),
             creators: vec![sid(1102), sid(1103)],
             owners: vec![sid(1104)],

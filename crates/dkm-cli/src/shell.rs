@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dkm::blocking::{Client, Group, Options};
+#[cfg(feature = "active-directory")]
+use dkm::journal::{Event, EventKind, Journal as _};
 use dkm::{FolderEscrow, Location};
 
 use crate::cli::Global;
@@ -107,6 +109,59 @@ impl Shell {
             );
         };
         Ok(client.group(&named)?)
+    }
+
+    /// The id of the group that is meant, as [`group_name`](Self::group_name) has it. The group itself is not opened where
+    /// its id or the list of groups tells enough: whoever keeps its access control need not read its keys.
+    #[cfg(feature = "active-directory")]
+    pub(crate) fn group_id(&self, named: Option<&String>) -> Result<dkm::GroupId> {
+        let name = self.group_name(named)?;
+        if let Some(id) = name.as_ref().and_then(|name| name.parse().ok()) {
+            return Ok(id);
+        }
+        let client = self.client()?;
+        let groups = client.groups()?;
+        let mut those = groups.iter().filter(|group| Some(&group.name) == name.as_ref());
+        match (those.next(), those.next()) {
+            (Some(group), None) => Ok(group.id),
+            // None or several: the words for that are elsewhere.
+            _ => Ok(self.group_of(&client, named)?.id()),
+        }
+    }
+
+    /// The repository in Active Directory that is meant.
+    #[cfg(feature = "active-directory")]
+    pub(crate) fn active_directory(&self, otherwise: &str) -> Result<dkm_ad::AdRepository> {
+        let location = self.location()?;
+        let Location::ActiveDirectory { url } = &location else {
+            return Err(Failure::usage(format!("{location} is no repository in Active Directory"))
+                .help(format!("name one: --repository ad://example.com{otherwise}")));
+        };
+        let url = url.parse().map_err(|error: dkm_ad::ParseAdUrlError| Failure::usage(error.to_string()))?;
+        Ok(dkm_ad::AdRepository::open(url, None, dkm_ad::Limits::default()).map_err(dkm::Error::from)?)
+    }
+
+    /// Records what is about to be done to a group, durably: what can't be recorded is not done.
+    #[cfg(feature = "active-directory")]
+    pub(crate) fn record(
+        &self,
+        what: EventKind,
+        group: dkm::GroupId,
+        reason: &str,
+        detail: String,
+    ) -> Result<()> {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let event = Event {
+            what,
+            group,
+            key: None,
+            blob: None,
+            who: format!("uid:{}", rustix::process::geteuid().as_raw()),
+            reason: Some(reason.to_owned()),
+            detail: Some(detail),
+            at: dkm::Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
+        };
+        Ok(LazyJournal::new(self.audit_log()?).record(&event)?)
     }
 
     /// Whether a group is meant.

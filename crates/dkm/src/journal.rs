@@ -54,6 +54,10 @@ pub enum EventKind {
     ArchiveRestored,
     /// A root key is replaced by a new one.
     RootKeyRotated,
+    /// A group's objects get the access control again that is written down for it.
+    AccessRepaired,
+    /// Another group of accounts reads a group's keys.
+    ReadersReplaced,
     /// A record has gone or changed, or something else that must not happen was seen.
     Alarm,
 }
@@ -79,6 +83,8 @@ impl EventKind {
             Self::ArchiveExported => "archive-exported",
             Self::ArchiveRestored => "archive-restored",
             Self::RootKeyRotated => "root-key-rotated",
+            Self::AccessRepaired => "access-repaired",
+            Self::ReadersReplaced => "readers-replaced",
             Self::Alarm => "alarm",
         }
     }

@@ -67,6 +67,7 @@ fn key(creator: Sid) -> Template {
     let trustees = Trustees {
         domain: domain(),
         readers: account(1100),
+        former: Vec::new(),
         creators: vec![creator],
         owners: vec![account(1300)],
         recovery: account(1400),

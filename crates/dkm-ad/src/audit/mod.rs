@@ -39,7 +39,7 @@ mod watch;
 use dkm::repository::{Repository as _, RepositoryError};
 use dkm_core::GroupId;
 
-pub(crate) use directory::{first_name, parent};
+pub(crate) use directory::first_name;
 pub use kind::{NOT_SEARCHED, PathKind};
 pub use report::{Class, Effect, Finding, Principal, Report, Unchecked, Verdict};
 pub use services::{LIST_BYTES_MAX, SIGNATURE_NAMESPACE, Services, ServicesError};
@@ -115,6 +115,7 @@ fn audit_on(
     administrators(&mut judge)?;
     listed(&mut judge, services)?;
     let readers = readers::members(&mut judge, trustees.readers)?;
+    readers::former(&mut judge, &trustees.former)?;
     readers::control(&mut judge, &readers)?;
     recovery(&mut judge)?;
     objects::control(&mut judge, &layout)?;

@@ -230,7 +230,8 @@ fn key(
         judge.judge_entries(PathKind::B, first, &unknown);
     }
     for (meaning, holders) in held {
-        for holder in holders.into_iter().filter(|holder| *holder != layout.trustees.readers) {
+        let is_reader = |holder: &Sid| layout.trustees.all_readers().any(|readers| readers == holder);
+        for holder in holders.into_iter().filter(|holder| !is_reader(holder)) {
             judge.path(meaning, holder, objects, None)?;
         }
     }

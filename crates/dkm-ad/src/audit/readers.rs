@@ -15,6 +15,11 @@ use crate::ldap::{any_of, equal};
 use crate::security::{AccessMask, Sid, guid};
 
 const MEMBER: Meaning = meaning(PathKind::A, Effect::Reads, "is a member, and so reads every key");
+const FORMER: Meaning = meaning(
+    PathKind::A,
+    Effect::Reads,
+    "is in a readers group whose replacement was not finished, and so may still read keys",
+);
 const NAMESAKE: Meaning =
     meaning(PathKind::A, Effect::Reads, "carries a member's SID in its history, and so reads every key");
 
@@ -46,6 +51,21 @@ pub(super) fn members(judge: &mut Judge<'_, '_>, readers: Sid) -> Result<Rc<Expa
         }
     }
     Ok(expansion)
+}
+
+/// Finds who is in readers groups whose replacement was begun and not finished.
+pub(super) fn former(judge: &mut Judge<'_, '_>, former: &[Sid]) -> Result<(), RepositoryError> {
+    for group in former {
+        let object = judge.directory.by_sid(*group)?;
+        let name = object.as_ref().map_or_else(|| group.to_string(), |object| object.principal().name);
+        judge.draft.unchecked(
+            PathKind::A,
+            format!("whether readers group {name} still reads keys"),
+            "it is being replaced, and dkm group replace-readers was not finished: run it again",
+        );
+        judge.path(FORMER, *group, &Vec::from_iter(object.map(|object| object.dn.clone())), None)?;
+    }
+    Ok(())
 }
 
 /// What controls a group.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::dc::{Dc, site};
 use super::report::{Area, ControllerFacts, Draft};
 use super::text::{about, plain};
-use crate::audit::parent;
+use crate::name::parent;
 use crate::ldap::{Found, Scope, Search, any_of, equal};
 use crate::security::sid::rid;
 

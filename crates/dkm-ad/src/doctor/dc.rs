@@ -7,7 +7,8 @@ use dkm::repository::{Repository as _, RepositoryError};
 use dkm_core::Timestamp;
 
 use super::report::{ControllerFacts, ms};
-use crate::audit::{first_name, parent};
+use crate::audit::first_name;
+use crate::name::parent;
 use crate::ldap::{Connection, Found, LdapError, Search};
 use crate::name;
 use crate::repository::AdRepository;

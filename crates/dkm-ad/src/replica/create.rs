@@ -37,6 +37,7 @@ impl AdReplica {
         let mut trustees = Trustees {
             domain: self.greeting.domain,
             readers: account,
+            former: Vec::new(),
             creators: sids(&creators),
             owners: sids(&owners),
             recovery,
@@ -243,7 +244,7 @@ fn provisional(template: &Template, maker: Sid) -> Template {
     provisional
 }
 
-fn encoded(template: &Template) -> Result<Vec<u8>, RepositoryError> {
+pub(crate) fn encoded(template: &Template) -> Result<Vec<u8>, RepositoryError> {
     SecurityDescriptor::to_bytes(&template.descriptor)
         .map_err(|error| RepositoryError::Invalid(format!("a descriptor can't be written: {error}")))
 }

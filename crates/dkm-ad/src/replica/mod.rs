@@ -16,7 +16,7 @@ use dkm_core::member::Rights;
 use dkm_core::record::RECORD_LEN_MAX;
 use dkm_core::{GroupId, KeyId, Principal, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
 
-pub(crate) use self::create::RECOVERY;
+pub(crate) use self::create::{RECOVERY, encoded};
 use self::records::{
     BYTES, Batch, CONTENT, Descriptors, KEY, Listed, PUBLIC, about, public_text, unreadable,
 };
@@ -98,15 +98,16 @@ impl AdReplica {
     }
 
     /// The mark of a reading that began with what this connection was told to begin with.
-    fn mark(&self) -> Option<Vec<u8>> {
+    fn mark(&self, rooms: &Rooms) -> Option<Vec<u8>> {
         let usn = self.greeting.usn;
-        (usn > 0).then(|| [self.greeting.replica.0.as_slice(), &usn.to_be_bytes()].concat())
+        (usn > 0).then(|| [self.greeting.replica.0.as_slice(), &rooms.roles, &usn.to_be_bytes()].concat())
     }
 
-    /// What was given away by then: if the mark is of this very store.
-    fn usn_of(&self, mark: &[u8]) -> Option<u64> {
-        let (replica, usn) = mark.split_at_checked(16)?;
-        (replica == self.greeting.replica.0).then(|| usn.try_into().ok().map(u64::from_be_bytes)).flatten()
+    /// What was given away by then: if the mark is of this very store, and the roles are those of then. Other roles make
+    /// something else of every descriptor.
+    fn usn_of(&self, mark: &[u8], rooms: &Rooms) -> Option<u64> {
+        let usn = mark.strip_prefix(&self.greeting.replica.0)?.strip_prefix(&rooms.roles)?;
+        usn.try_into().ok().map(u64::from_be_bytes)
     }
 
     pub(crate) fn error(&self, what: &str) -> impl Fn(LdapError) -> RepositoryError + use<> {
@@ -122,14 +123,18 @@ impl AdReplica {
         self.rooms_now(group)
     }
 
-    fn rooms_now(&mut self, group: GroupId) -> Result<Rooms, RepositoryError> {
+    pub(crate) fn rooms_now(&mut self, group: GroupId) -> Result<Rooms, RepositoryError> {
         let rooms = Rooms::read(&self.shared, self.number, &mut self.connection, &self.greeting, group)?;
         self.rooms.insert(group, rooms.clone());
         Ok(rooms)
     }
 
     /// What a search in a room finds. A room that is not seen any more is a decision of the domain controller.
-    fn search_room(&mut self, group: GroupId, search: &Search) -> Result<Vec<Found>, RepositoryError> {
+    pub(crate) fn search_room(
+        &mut self,
+        group: GroupId,
+        search: &Search,
+    ) -> Result<Vec<Found>, RepositoryError> {
         self.connection.search(search).map_err(|error| {
             self.rooms.remove(&group);
             match error.code() {
@@ -153,8 +158,8 @@ impl AdReplica {
     }
 
     /// Every object of a room that looks like a record, by its update sequence number.
-    fn listed(found: &[Found]) -> Vec<Listed> {
-        let mut listed: Vec<_> = found.iter().filter_map(Listed::of).collect();
+    fn listed(found: &[Found], rooms: &Rooms) -> Vec<Listed> {
+        let mut listed: Vec<_> = found.iter().filter_map(|found| Listed::of(found, rooms)).collect();
         listed.sort_by_key(|listed| listed.usn);
         listed
     }
@@ -172,7 +177,9 @@ impl AdReplica {
         search.filter = all_of(vec![equal("objectClass", CONTACT), equal("objectGUID", guid)]);
         search.attributes.extend(CONTENT);
         let found = self.search_room(group, &search)?;
-        let found = found.iter().find(|found| Listed::of(found).is_some_and(|listed| listed.entry == *entry));
+        let is_meant =
+            |found: &&Found| Listed::of(found, &rooms).is_some_and(|listed| listed.entry == *entry);
+        let found = found.iter().find(is_meant);
         let Some(found) = found else { return Ok(None) };
         let taken = self.taken(room, std::slice::from_ref(found), &rooms)?;
         Ok(Some(Descriptors::new(room, &rooms, &taken).stored(found)))
@@ -307,17 +314,17 @@ impl Replica for AdReplica {
         room: Room,
         since: Option<&[u8]>,
     ) -> Result<Changes, RepositoryError> {
-        let mark = self.mark();
-        let known = since.and_then(|mark| self.usn_of(mark)).filter(|usn| *usn <= self.greeting.usn);
+        let rooms = self.rooms(group)?;
+        let mark = self.mark(&rooms);
+        let known = since.and_then(|mark| self.usn_of(mark, &rooms)).filter(|usn| *usn <= self.greeting.usn);
         // Nothing at all was written to this domain controller since: there is nothing to ask for.
         if known == Some(self.greeting.usn) {
             let listing = Listing::Since { entries: Vec::new(), object_len: GUID_LEN };
             return Ok(Changes { listing, mark });
         }
         // Who begins knows nothing: all contents come along.
-        let rooms = self.rooms(group)?;
         let found = self.search_room(group, &rooms.contents(room, known.map_or(0, |usn| usn + 1)))?;
-        let listed = Self::listed(&found);
+        let listed = Self::listed(&found, &rooms);
         let taken = self.taken(room, &found, &rooms)?;
         let batch = self.batches.entry((group, room)).or_default();
         batch.list(&listed);
@@ -344,7 +351,7 @@ impl Replica for AdReplica {
     fn list(&mut self, group: GroupId, room: Room) -> Result<Vec<Entry>, RepositoryError> {
         let rooms = self.rooms(group)?;
         let found = self.search_room(group, &rooms.search(room))?;
-        let listed = Self::listed(&found);
+        let listed = Self::listed(&found, &rooms);
         self.batches.entry((group, room)).or_default().list(&listed);
         Ok(listed.into_iter().map(|listed| listed.entry).collect())
     }
@@ -412,7 +419,7 @@ impl Replica for AdReplica {
             && self.is_buried(group, key)?
         {
             let found = self.search_room(group, &rooms.search(room))?;
-            for listed in Self::listed(&found).iter().filter(|listed| listed.entry.name == *name) {
+            for listed in Self::listed(&found, &rooms).iter().filter(|listed| listed.entry.name == *name) {
                 self.delete(&listed.entry)?;
             }
             return Ok(Put::Tombstoned);
@@ -464,6 +471,12 @@ impl Replica for AdReplica {
             line(&trustees.readers, "members of this group read keys"),
             line(&trustees.recovery, "members of this group may rewrite access; it should be empty"),
         ];
+        lines.extend(trustees.former.iter().map(|sid| AccessLine {
+            who: sid.to_string(),
+            may: "members of this group may still read keys: dkm group replace-readers was not finished, run it again"
+                .to_owned(),
+            alarming: true,
+        }));
         lines.extend(trustees.creators.iter().map(|sid| line(sid, "adds keys")));
         lines.extend(
             trustees

@@ -19,7 +19,7 @@ pub(super) struct Owners(BTreeMap<Sid, Option<BTreeSet<Sid>>>);
 impl AdReplica {
     /// Those owners of keys who are no creators but administrators. They can have become owners only by taking the object,
     /// after which they can open its DACL, read the key, and close it again.
-    pub(super) fn taken(
+    pub(crate) fn taken(
         &mut self,
         room: Room,
         found: &[Found],

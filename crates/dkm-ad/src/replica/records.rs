@@ -90,8 +90,9 @@ pub(super) struct Batch {
 
 impl Listed {
     /// An object as a list shows it; none if it takes no slot. One that is at odds with itself takes the slot of its name
-    /// and is read as no record: or whoever adds such objects could keep the slot for himself, unseen.
-    pub(super) fn of(found: &Found) -> Option<Self> {
+    /// and is read as no record: or whoever adds such objects could keep the slot for himself, unseen. Its stamp tells
+    /// of the roles that its descriptor was compared with, too.
+    pub(super) fn of(found: &Found, rooms: &Rooms) -> Option<Self> {
         let name = match slot_of(found) {
             Some(slot) => slot,
             None => found.text("name").filter(|name| *name != ANNOUNCED)?.parse().ok()?,
@@ -99,6 +100,7 @@ impl Listed {
         let usn: u64 = found.text("uSNChanged")?.parse().ok()?;
         let mut stamp = found.bytes("objectGUID")?.to_vec();
         stamp.extend_from_slice(&usn.to_be_bytes());
+        stamp.extend_from_slice(&rooms.roles);
         Some(Self { entry: Entry { name, stamp }, usn })
     }
 }
@@ -190,7 +192,7 @@ impl Batch {
     pub(super) fn fill(&mut self, since: u64, found: &[Found], mut descriptors: Descriptors<'_>) {
         self.since = Some(self.since.map_or(since, |before| before.min(since)));
         for object in found {
-            if let Some(listed) = Listed::of(object) {
+            if let Some(listed) = Listed::of(object, descriptors.rooms) {
                 self.read.insert(listed.entry, descriptors.stored(object));
             }
         }

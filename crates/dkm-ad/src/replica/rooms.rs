@@ -2,7 +2,7 @@
 
 use dkm::repository::RepositoryError;
 use dkm_core::member::Rights;
-use dkm_core::{GroupId, Room};
+use dkm_core::{Digest, GroupId, Room};
 
 use crate::ldap::{Connection, Found, Scope, Search, all_of, any_of, equal};
 use crate::name;
@@ -15,21 +15,23 @@ pub(super) const CONTACT: &str = "contact";
 
 /// A group's rooms, as a domain controller showed them.
 #[derive(Debug, Clone)]
-pub(super) struct Rooms {
+pub(crate) struct Rooms {
     keys: Place,
     control: Place,
     pub(super) rights: Rights,
     /// Who stands in the descriptors; none if that can't be read, and then no record equals its template.
-    pub(super) trustees: Option<Trustees>,
+    pub(crate) trustees: Option<Trustees>,
+    /// Of what is written down of it, so that a change shows.
+    pub(super) roles: [u8; 8],
     /// How the rooms' own descriptors differ from what they should be.
     pub(super) deviations: Vec<(Room, Deviation)>,
 }
 
 /// Where a room is.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
-    pub(super) guid: [u8; 16],
-    pub(super) dn: String,
+pub(crate) struct Place {
+    pub(crate) guid: [u8; 16],
+    pub(crate) dn: String,
 }
 
 /// What a room's object carries in `displayName`: it is found by that, wherever it was moved to.
@@ -59,7 +61,7 @@ pub(super) fn search(shared: &Shared, group: GroupId) -> Search {
 }
 
 impl Rooms {
-    pub(super) fn at(&self, room: Room) -> &Place {
+    pub(crate) fn at(&self, room: Room) -> &Place {
         match room {
             Room::Keys => &self.keys,
             Room::Control => &self.control,
@@ -125,11 +127,13 @@ impl Rooms {
         };
         let trustees = roles::from_values(&greeting.domain, control.values("description"));
         // Owners and administrators see the rooms, too, and read no key.
-        let read = trustees.as_ref().is_some_and(|trustees| greeting.token.contains(&trustees.readers));
+        let in_token = |trustees: &Trustees| trustees.all_readers().any(|sid| greeting.token.contains(sid));
+        let read = trustees.as_ref().is_some_and(in_token);
         let rights = Rights { read, create: may_add(keys), own: may_add(control) };
         let deviations = deviations(trustees.as_ref(), keys, control);
         shared.has_seen(number, group);
-        Ok(Self { keys: place(keys)?, control: place(control)?, rights, trustees, deviations })
+        let roles = digest(control.values("description"));
+        Ok(Self { keys: place(keys)?, control: place(control)?, rights, trustees, roles, deviations })
     }
 
     /// A search in a room.
@@ -142,6 +146,15 @@ impl Rooms {
             paged: true,
         }
     }
+}
+
+/// A digest of values that have no order.
+fn digest<'a>(values: impl Iterator<Item = &'a [u8]>) -> [u8; 8] {
+    let mut values: Vec<&[u8]> = values.collect();
+    values.sort_unstable();
+    let Digest(digest) = Digest::of(&values.join(&b'\n'));
+    let [a, b, c, d, e, f, g, h, ..] = digest;
+    [a, b, c, d, e, f, g, h]
 }
 
 /// How the rooms' descriptors differ from their templates. Without a list of who should have access, that is all that

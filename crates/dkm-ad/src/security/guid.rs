@@ -20,6 +20,8 @@ pub const CLASS_GROUP: Guid = Guid::active_directory(0xbf967a9c, 0x0de6, 0xa285)
 pub const CLASS_USER: Guid = Guid::active_directory(0xbf967aba, 0x0de6, 0xa285);
 /// Attribute `member` (MS-ADA2), also the validated write Self-Membership (MS-ADTS §5.1.3.2.2).
 pub const ATTRIBUTE_MEMBER: Guid = Guid::active_directory(0xbf9679c0, 0x0de6, 0xa285);
+/// Attribute `description` (MS-ADA1).
+pub const ATTRIBUTE_DESCRIPTION: Guid = Guid::active_directory(0xbf967950, 0x0de6, 0xa285);
 /// Attribute `thumbnailPhoto` (MS-ADA3).
 pub const ATTRIBUTE_THUMBNAIL_PHOTO: Guid =
     Guid::new(0x8d3bca50, 0x1d7e, 0x11d0, [0xa0, 0x81, 0x00, 0xaa, 0x00, 0x6c, 0x33, 0xed]);

@@ -37,6 +37,8 @@ pub struct Trustees {
     pub domain: Domain,
     /// The group's dedicated readers group.
     pub readers: Sid,
+    /// Readers groups that this one replaces, as long as that is not finished: objects may still name them.
+    pub former: Vec<Sid>,
     /// Who adds keys.
     pub creators: Vec<Sid>,
     /// Who adds control records and manages the readers group.
@@ -145,10 +147,22 @@ impl Trustees {
     /// A room that readers and onlookers see, and where the recovery group may write the DACL.
     fn room(&self) -> Vec<Entry> {
         let mut entries = base();
-        entries.push(Entry::allow(READ_ROOM, self.readers));
+        entries.extend(self.all_readers().map(|who| Entry::allow(READ_ROOM, *who)));
         entries.extend(self.onlookers().into_iter().map(|who| Entry::allow(READ_ROOM, who)));
-        entries.push(self.recover());
+        // It has to find what it puts right. No key is in these attributes.
+        entries.push(Entry::allow(READ_ROOM | AccessMask::WRITE_DAC, self.recovery));
         entries
+    }
+
+    /// The readers group, and those that it replaces.
+    pub fn all_readers(&self) -> impl Iterator<Item = &Sid> {
+        std::iter::once(&self.readers).chain(&self.former)
+    }
+
+    /// The same without the readers groups that were replaced.
+    #[must_use]
+    pub fn settled(&self) -> Self {
+        Self { former: Vec::new(), ..self.clone() }
     }
 
     /// `WD`, and `RC` so that it can see what it writes over.
@@ -179,10 +193,15 @@ impl Trustees {
         template
     }
 
-    /// The room `control`: readers read, owners add.
+    /// The room `control`: readers read, owners add. The recovery group may write down another readers group.
     #[must_use]
     pub fn control(&self, owner: Sid) -> Template {
-        self.record_room(owner, &self.owners)
+        let mut template = self.record_room(owner, &self.owners);
+        if let AclSlot::Present(dacl) = &mut template.descriptor.dacl {
+            let write = Entry::allow(AccessMask::WRITE_PROPERTY, self.recovery);
+            dacl.entries.push(Ace::Entry(write.on(guid::ATTRIBUTE_DESCRIPTION)));
+        }
+        template
     }
 
     fn record_room(&self, owner: Sid, adders: &[Sid]) -> Template {
@@ -211,13 +230,15 @@ impl Trustees {
     pub fn control_record(&self, creator: Sid) -> Template {
         let mut entries = self.record();
         entries.extend(self.onlookers().into_iter().map(|who| Entry::allow(READ_RECORD, who)));
-        entries.push(self.recover());
+        // It reads what the group is called.
+        entries.push(Entry::allow(READ_RECORD | AccessMask::WRITE_DAC, self.recovery));
         Template::new(creator, &self.domain, entries)
     }
 
     fn record(&self) -> Vec<Entry> {
         let mut entries = base();
-        entries.insert(1, Entry::allow(READ_RECORD, self.readers));
+        let readers = self.all_readers().map(|who| Entry::allow(READ_RECORD, *who));
+        drop(entries.splice(1..1, readers));
         entries
     }
 
@@ -260,6 +281,7 @@ mod tests {
         Trustees {
             domain: Domain::single(sid("S-1-5-21-1-2-3")),
             readers: sid("S-1-5-21-1-2-3-1100"),
+            former: Vec::new(),
             creators: vec![sid("S-1-5-21-1-2-3-1200")],
             owners: vec![sid("S-1-5-21-1-2-3-1300")],
             recovery: sid("S-1-5-21-1-2-3-1400"),
@@ -301,7 +323,7 @@ mod tests {
         );
         assert_eq!(
             text(&trustees.control_record(trustees.owners[0])),
-            "O:#1300G:DAD:PAI(A;;GA;;;SY)(A;;RPRC;;;#1100)(A;;RC;;;OW)(A;;RPRC;;;#1300)(A;;RPRC;;;DA)(A;;RCWD;;;#1400)"
+            "O:#1300G:DAD:PAI(A;;GA;;;SY)(A;;RPRC;;;#1100)(A;;RC;;;OW)(A;;RPRC;;;#1300)(A;;RPRC;;;DA)(A;;RPRCWD;;;#1400)"
         );
         trustees.erasers = trustees.owners.clone();
         let room = text(&trustees.keys(creator));
@@ -309,14 +331,30 @@ mod tests {
     }
 
     #[test]
+    fn while_a_readers_group_is_replaced_objects_may_name_both() {
+        let trustees = Trustees { former: vec![sid("S-1-5-21-1-2-3-1099")], ..trustees() };
+        let creator = trustees.creators[0];
+        assert_eq!(
+            text(&trustees.key_record(creator)),
+            "O:#1200G:DAD:PAI(A;;GA;;;SY)(A;;RPRC;;;#1100)(A;;RPRC;;;#1099)(A;;RC;;;OW)(A;;RCWD;;;#1400)"
+        );
+        assert!(text(&trustees.keys(creator)).contains("(A;;LCRPLORC;;;#1100)(A;;LCRPLORC;;;#1099)"));
+        assert!(!text(&trustees.settled().key_record(creator)).contains("#1099"));
+    }
+
+    #[test]
     fn rooms_are_read_and_added_to() {
         let owner = sid("S-1-5-21-1-2-3-512");
         let room = "O:DAG:DAD:PAI(A;;GA;;;SY)(A;;RC;;;OW)(A;;LCRPLORC;;;#1100)(A;;LCRPLORC;;;#1300)\
-                    (A;;LCRPLORC;;;DA)(A;;RCWD;;;#1400)";
+                    (A;;LCRPLORC;;;DA)(A;;LCRPLORCWD;;;#1400)";
         let contact = "5cb41ed0-0e4c-11d0-a286-00aa003049e2";
+        let description = "bf967950-0de6-11d0-a285-00aa003049e2";
         let trustees = trustees();
         assert_eq!(text(&trustees.keys(owner)), format!("{room}(OA;;CC;{contact};;#1200)"));
-        assert_eq!(text(&trustees.control(owner)), format!("{room}(OA;;CC;{contact};;#1300)"));
+        assert_eq!(
+            text(&trustees.control(owner)),
+            format!("{room}(OA;;CC;{contact};;#1300)(OA;;WP;{description};;#1400)")
+        );
         let group = format!("{room}(OA;;CC;bf967a8b-0de6-11d0-a285-00aa003049e2;;DA)");
         assert_eq!(text(&trustees.group(owner)), group);
         assert_eq!(text(&trustees.group(owner).audited()), format!("{group}S:(AU;CISA;RP;;;WD)"));
@@ -362,7 +400,7 @@ mod tests {
             text(&trustees().readers_group(owner)),
             format!(
                 "O:DAG:DAD:PAI(D;;DTSD;;;WD)(A;;GA;;;SY)(A;;RC;;;OW)(A;;LCRPLORC;;;#1100)(A;;LCRPLORC;;;#1300)\
-                 (A;;LCRPLORC;;;DA)(A;;RCWD;;;#1400)(OA;;WP;{member};;#1300)(OA;;WP;{member};;DA)"
+                 (A;;LCRPLORC;;;DA)(A;;LCRPLORCWD;;;#1400)(OA;;WP;{member};;#1300)(OA;;WP;{member};;DA)"
             )
         );
         assert_eq!(

@@ -34,7 +34,7 @@ pub(crate) const TESTS: &[Test] = &[
 /// The domain's head and the recovery group are everybody's: who changes them, or wants them unchanged, is alone.
 static ALONE: Mutex<()> = Mutex::new(());
 
-fn alone() -> std::sync::MutexGuard<'static, ()> {
+pub(crate) fn alone() -> std::sync::MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -12,6 +12,7 @@ mod owners;
 mod person;
 mod refresh;
 mod removal;
+mod repair;
 mod shown;
 mod stage;
 mod story;
@@ -32,6 +33,8 @@ fn main() -> ExitCode {
         owners::TESTS,
         refresh::TESTS,
         removal::TESTS,
+        repair::TESTS,
+        repair::REPLACE,
         shown::TESTS,
         story::TESTS,
     ]

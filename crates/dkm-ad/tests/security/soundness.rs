@@ -13,6 +13,7 @@ fn templates() -> Vec<Template> {
     let trustees = Trustees {
         domain: domain(),
         readers: account(1100),
+        former: Vec::new(),
         creators: vec![account(1200)],
         owners: vec![account(1300)],
         recovery: account(1400),

@@ -9,6 +9,7 @@ mod doctor;
 mod outage;
 mod partition;
 mod removal;
+mod repair;
 #[path = "../ad/stage.rs"]
 #[allow(dead_code, reason = "the tests with one domain controller need the rest")]
 mod stage;
@@ -21,7 +22,15 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // The last one loses a domain controller.
     let tests =
-        [conformance::TESTS, doctor::TESTS, partition::TESTS, outage::TESTS, removal::TESTS, outage::LAST]
+        [
+            conformance::TESTS,
+            doctor::TESTS,
+            partition::TESTS,
+            outage::TESTS,
+            removal::TESTS,
+            repair::TESTS,
+            outage::LAST,
+        ]
             .concat();
     support::run(&dkm_testbed::Options::two(), true, tests)
 }

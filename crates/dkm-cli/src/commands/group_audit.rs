@@ -4,10 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use dkm::Location;
 use dkm_ad::audit::{PathKind, Round, Services, ServicesError, Verdict, Watch, audit};
-use dkm_ad::{AdRepository, Limits};
-use dkm_core::GroupId;
 use serde_json::json;
 
 use crate::duration;
@@ -79,15 +76,9 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
         let value = json!({"kinds": kinds, "not_searched": dkm_ad::audit::NOT_SEARCHED});
         return shell.terminal.result(&value, PathKind::table);
     }
-    let location = shell.location()?;
-    let Location::ActiveDirectory { url } = &location else {
-        return Err(Failure::usage(format!("{location} is no repository in Active Directory"))
-            .help("name one: --repository ad://example.com; others tell who has access in dkm group show"));
-    };
+    let repository = shell.active_directory("; others tell who has access in dkm group show")?;
     let services = services(arguments, shell)?;
-    let group = group(arguments, shell)?;
-    let url = url.parse().map_err(|error: dkm_ad::ParseAdUrlError| Failure::usage(error.to_string()))?;
-    let repository = AdRepository::open(url, None, Limits::default())?;
+    let group = shell.group_id(arguments.name.as_ref())?;
     match arguments.watch {
         Some(interval_ms) => {
             watch(shell, Watch::new(repository, group, services), interval_ms, arguments.rounds)
@@ -97,23 +88,6 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
             shell.terminal.result(&report, || report.to_string())?;
             conclude(report.verdict)
         }
-    }
-}
-
-/// The group's id. An administrator reads no key and still may audit, so the group itself is not opened where its id
-/// or the list of groups tells enough.
-fn group(arguments: &Arguments, shell: &Shell) -> Result<GroupId> {
-    let named = shell.group_name(arguments.name.as_ref())?;
-    if let Some(id) = named.as_ref().and_then(|name| name.parse().ok()) {
-        return Ok(id);
-    }
-    let client = shell.client()?;
-    let groups = client.groups()?;
-    let mut those = groups.iter().filter(|group| Some(&group.name) == named.as_ref());
-    match (those.next(), those.next()) {
-        (Some(group), None) => Ok(group.id),
-        // None or several: the words for that are elsewhere.
-        _ => Ok(shell.group_of(&client, arguments.name.as_ref())?.id()),
     }
 }
 

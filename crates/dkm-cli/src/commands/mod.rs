@@ -10,9 +10,15 @@ mod archive_restore;
 mod completions;
 mod doctor;
 #[cfg(feature = "active-directory")]
+mod group_access;
+#[cfg(feature = "active-directory")]
 mod group_audit;
 mod group_create;
 mod group_list;
+#[cfg(feature = "active-directory")]
+mod group_repair_access;
+#[cfg(feature = "active-directory")]
+mod group_replace_readers;
 mod group_show;
 mod import_windows_dkm;
 mod init;
@@ -86,6 +92,10 @@ pub(crate) enum Group {
     Show(group_show::Arguments),
     #[cfg(feature = "active-directory")]
     Audit(group_audit::Arguments),
+    #[cfg(feature = "active-directory")]
+    RepairAccess(group_repair_access::Arguments),
+    #[cfg(feature = "active-directory")]
+    ReplaceReaders(group_replace_readers::Arguments),
 }
 
 /// Commands on a policy.
@@ -140,6 +150,10 @@ pub(crate) fn run(command: Command, shell: &Shell) -> Result {
         Command::Group(Group::Show(arguments)) => group_show::run(&arguments, shell),
         #[cfg(feature = "active-directory")]
         Command::Group(Group::Audit(arguments)) => group_audit::run(&arguments, shell),
+        #[cfg(feature = "active-directory")]
+        Command::Group(Group::RepairAccess(arguments)) => group_repair_access::run(&arguments, shell),
+        #[cfg(feature = "active-directory")]
+        Command::Group(Group::ReplaceReaders(arguments)) => group_replace_readers::run(&arguments, shell),
         Command::Policy(Policy::Show(arguments)) => policy_show::run(&arguments, shell),
         Command::Policy(Policy::Set(arguments)) => policy_set::run(&arguments, shell),
         Command::Protect(arguments) => protect::run(&arguments, shell),

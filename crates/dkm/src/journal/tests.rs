@@ -143,6 +143,8 @@ fn kinds_have_distinct_kebab_case_names() {
         K::ArchiveExported,
         K::ArchiveRestored,
         K::RootKeyRotated,
+        K::AccessRepaired,
+        K::ReadersReplaced,
         K::KeyImported,
         K::Alarm,
     ];

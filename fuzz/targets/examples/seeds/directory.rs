@@ -10,6 +10,7 @@ pub(super) fn all() {
     let trustees = Trustees {
         domain,
         readers: account(1100),
+        former: Vec::new(),
         creators: vec![account(1200)],
         owners: vec![account(1300)],
         recovery: account(1400),

@@ -122,6 +122,7 @@ fn the_templates_do_what_they_say() {
     let trustees = Trustees {
         domain: Domain::single(Sid::new(5, &[21, 1, 2, 3]).unwrap()),
         readers: sid(1100),
+        former: Vec::new(),
         creators: vec![sid(1200)],
         owners: vec![sid(1300)],
         recovery: sid(1400),

@@ -13,6 +13,7 @@ fn trustees() -> Trustees {
     Trustees {
         domain: Domain::single(sid("S-1-5-21-1-2-3")),
         readers: sid("S-1-5-21-1-2-3-1100"),
+        former: Vec::new(),
         creators: vec![sid(CREATOR)],
         owners: vec![sid("S-1-5-21-1-2-3-1300")],
         recovery: sid("S-1-5-21-1-2-3-1400"),
