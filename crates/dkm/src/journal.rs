@@ -52,6 +52,10 @@ pub enum EventKind {
     ArchiveExported,
     /// Keys are put back from an archive.
     ArchiveRestored,
+    /// A record that the repository has lost is put back from memory.
+    KeyRepublished,
+    /// A root key is made, which does not wrap yet.
+    RootKeyMade,
     /// A root key is replaced by a new one.
     RootKeyRotated,
     /// A record has gone or changed, or something else that must not happen was seen.
@@ -78,6 +82,8 @@ impl EventKind {
             Self::OverrideUsed => "override-used",
             Self::ArchiveExported => "archive-exported",
             Self::ArchiveRestored => "archive-restored",
+            Self::KeyRepublished => "key-republished",
+            Self::RootKeyMade => "root-key-made",
             Self::RootKeyRotated => "root-key-rotated",
             Self::Alarm => "alarm",
         }

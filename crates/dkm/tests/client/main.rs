@@ -11,6 +11,7 @@ mod faults;
 mod lifecycle;
 mod panics;
 mod policy;
+mod republish;
 mod rollover;
 mod unknown;
 mod waiting;
