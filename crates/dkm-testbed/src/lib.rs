@@ -24,6 +24,7 @@ mod accounts;
 mod address;
 mod admin;
 mod availability;
+mod backup;
 mod controller;
 mod domain;
 mod files;
@@ -35,5 +36,6 @@ mod template;
 
 pub use accounts::{Account, Group};
 pub use admin::{Entry, Scope};
+pub use backup::Backup;
 pub use controller::Controller;
 pub use domain::{Domain, Options};

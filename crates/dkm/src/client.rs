@@ -4,10 +4,10 @@
 
 use std::sync::{Arc, LazyLock};
 
-use dkm_core::{Context, GroupId, KeyGuid, Plaintext};
+use dkm_core::{Context, GroupId, KeyGuid, KeyId, Plaintext};
 
 use crate::blocking::{self, GroupSummary, NewGroup, Options};
-use crate::engine::Reprotected;
+use crate::engine::{Reprotected, Republished};
 use crate::off_thread::{Threads, off_thread};
 use crate::{Location, Result};
 
@@ -155,6 +155,15 @@ impl Group {
     pub async fn refresh(&self) -> Result<()> {
         let inner = self.inner.clone();
         off_thread(&self.inner.engine().parts.threads, move || inner.refresh()).await
+    }
+
+    /// Puts keys back that the repository has lost and this process still has in memory, on an operator's word.
+    ///
+    /// # Errors
+    /// As [`blocking::Group::republish`].
+    pub async fn republish(&self, keys: &[KeyId], reason: &str) -> Result<Republished> {
+        let (inner, keys, reason) = (self.inner.clone(), keys.to_vec(), reason.to_owned());
+        off_thread(&self.inner.engine().parts.threads, move || inner.republish(&keys, &reason)).await
     }
 
     /// The blocking handle of the same group, for streams and owners' operations; call it where blocking is allowed.

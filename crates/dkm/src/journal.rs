@@ -52,6 +52,10 @@ pub enum EventKind {
     ArchiveExported,
     /// Keys are put back from an archive.
     ArchiveRestored,
+    /// A record that the repository has lost is put back from memory.
+    KeyRepublished,
+    /// A root key is made, which does not wrap yet.
+    RootKeyMade,
     /// A root key is replaced by a new one.
     RootKeyRotated,
     /// A group's objects get the access control again that is written down for it.
@@ -82,6 +86,8 @@ impl EventKind {
             Self::OverrideUsed => "override-used",
             Self::ArchiveExported => "archive-exported",
             Self::ArchiveRestored => "archive-restored",
+            Self::KeyRepublished => "key-republished",
+            Self::RootKeyMade => "root-key-made",
             Self::RootKeyRotated => "root-key-rotated",
             Self::AccessRepaired => "access-repaired",
             Self::ReadersReplaced => "readers-replaced",

@@ -8,6 +8,7 @@
 //! | a range of a large blob | [`blocking::Group::open_seekable`] |
 //! | stored blobs of an old key | [`blocking::Group::reprotect`], or in bulk [`reprotect`] |
 //! | keys to be kept elsewhere | [`archive`] |
+//! | a repository that has lost keys which this process still has | [`blocking::Group::republish`] |
 //! | blobs of Windows DKM (AD FS) | [`windows`], [`blocking::Group::reprotect_windows`] |
 //! | a place of your own for keys | [`repository::Repository`], and its [`repository::conformance`] suite |
 //!
@@ -67,7 +68,8 @@ pub use dkm_core as core;
 pub use dkm_core::policy::Policy;
 pub use dkm_core::{Context, Digest, GroupId, KeyGuid, KeyId, Plaintext, Suite, Timestamp};
 pub use engine::{
-    Compromise, Compromised, Destruction, NewKey, Ranges, Reprotected, Rolled, Streamed, WindowsImport,
+    Compromise, Compromised, Destruction, KeyFate, NewKey, Ranges, Reprotected, Republished, RepublishedKey,
+    Rolled, RootKeyUse, RootKeys, Streamed, WindowsImport,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use escrow::{Escrow, FolderEscrow};

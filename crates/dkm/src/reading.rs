@@ -74,6 +74,11 @@ struct Mark {
 }
 
 impl Known {
+    /// Has the next reading list everything: only that shows what was removed.
+    pub(crate) fn forget_marks(&mut self) {
+        self.marks.clear();
+    }
+
     /// The mark to ask with, unless it is time for a whole list.
     fn mark(&self, room: Room) -> Option<&[u8]> {
         self.marks.get(&room).filter(|mark| mark.since_whole < WHOLE_EVERY).map(|mark| mark.mark.as_slice())

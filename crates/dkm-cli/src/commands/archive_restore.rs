@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dkm::archive::{self, Identities, RestoreOptions};
-use dkm::repository::GroupAccess;
+use dkm::repository::{GroupAccess, READERS_GROUP};
 use dkm_core::archive::RestoreSkip;
 use serde_json::json;
 
@@ -24,7 +24,9 @@ use crate::when;
 #[command(after_long_help = "\
 Examples:
   dkm archive restore mail.age --identity ~/keys/archive.txt --reason 'disk lost'
-  dkm archive restore mail.age --identity ~/keys/archive.txt --make-group --readers svc-mail")]
+  dkm archive restore mail.age --identity ~/keys/archive.txt --make-group --readers svc-mail
+  dkm archive restore mail.age --identity ~/keys/archive.txt --make-group \\
+      --readers-group 'DKM Mail Readers' --creators svc-mail-1 --owners 'DKM Owners'")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     input: InputArguments,
@@ -46,15 +48,20 @@ pub(crate) struct Arguments {
     /// Make a root key anew: the group is there, and its root keys are lost
     #[arg(long, conflicts_with = "make_group")]
     make_root_key: bool,
-    /// With --make-group or --make-root-key: Unix group whose members read the group's keys
-    #[arg(long, value_name = "UNIX-GROUP")]
-    readers: Option<String>,
-    /// With --make-group: who adds keys
-    #[arg(long, value_name = "WHO", value_parser = ["members", "owner"], requires = "make_group")]
-    creators: Option<String>,
-    /// With --make-group: user who owns the group
-    #[arg(long, value_name = "USER", requires = "make_group")]
-    owner: Option<String>,
+    /// With --make-group or --make-root-key: who reads the group's keys: one Unix group; in Active Directory, for the
+    /// group itself, any accounts and groups
+    #[arg(long, visible_alias = "members", value_name = "WHO")]
+    readers: Vec<String>,
+    /// With --make-group, in Active Directory: an existing security group that is the readers group itself. Whoever restores
+    /// must be in it, with a ticket that says so
+    #[arg(long, value_name = "GROUP", conflicts_with = "readers", requires = "make_group")]
+    readers_group: Option<String>,
+    /// With --make-group: who adds keys: members or owner; in Active Directory accounts and groups
+    #[arg(long, value_name = "WHO", requires = "make_group")]
+    creators: Vec<String>,
+    /// With --make-group: who owns the group: one user; in Active Directory accounts and groups
+    #[arg(long, visible_alias = "owners", value_name = "WHO", requires = "make_group")]
+    owner: Vec<String>,
 }
 
 pub(crate) fn run(arguments: Arguments, shell: &Shell) -> Result {
@@ -63,11 +70,13 @@ pub(crate) fn run(arguments: Arguments, shell: &Shell) -> Result {
     let archive = archive::open(&mut input, &identities)
         .map_err(|error| input.failure().unwrap_or_else(|| error.into()))?;
     let client = shell.client()?;
-    let makes_root_key = arguments.make_root_key || arguments.readers.is_some();
+    let makes_root_key = arguments.make_root_key || !arguments.readers.is_empty();
+    let mut readers = arguments.readers;
+    readers.extend(arguments.readers_group.map(|group| format!("{READERS_GROUP}{group}")));
     let access = GroupAccess {
-        readers: arguments.readers.into_iter().collect(),
-        creators: arguments.creators.into_iter().collect(),
-        owners: arguments.owner.into_iter().collect(),
+        readers,
+        creators: arguments.creators,
+        owners: arguments.owner,
         ..GroupAccess::default()
     };
     let options = RestoreOptions {

@@ -1,5 +1,7 @@
 //! `dkm doctor`
 
+mod lacking;
+
 use clap::Args;
 use dkm::blocking::{Client, Group};
 use dkm::{ErrorKind, View};
@@ -153,6 +155,7 @@ fn examine_group(report: &mut Report, group: &Group) {
     root_keys(report, &view);
     destructions(report, &view);
     records(report, &view);
+    lacking::check(report, group, &view);
     access(report, &view);
     policy(report, &view);
     match &view.memory.warning {

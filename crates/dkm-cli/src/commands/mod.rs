@@ -27,6 +27,7 @@ mod key_change;
 mod key_compromise;
 mod key_destroy;
 mod key_list;
+mod key_republish;
 mod key_roll;
 mod key_show;
 mod key_usage;
@@ -36,6 +37,9 @@ mod policy_show;
 mod protect;
 mod quickstart;
 mod reprotect;
+mod root_key_list;
+mod root_key_make;
+mod root_key_use;
 mod unprotect;
 
 use clap::Subcommand;
@@ -61,6 +65,9 @@ pub(crate) enum Command {
     /// List a group's keys and change their states
     #[command(subcommand)]
     Key(Key),
+    /// List, make and replace the root keys that wrap a group's keys
+    #[command(subcommand)]
+    RootKey(RootKey),
     /// Export, inspect and restore a group's keys, sealed to age recipients
     #[command(subcommand)]
     Archive(Archive),
@@ -120,6 +127,15 @@ pub(crate) enum Key {
     Compromise(key_compromise::Arguments),
     Destroy(key_destroy::Arguments),
     Usage(key_usage::Arguments),
+    Republish(key_republish::Arguments),
+}
+
+/// Commands on root keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RootKey {
+    List(root_key_list::Arguments),
+    Make(root_key_make::Arguments),
+    Use(root_key_use::Arguments),
 }
 
 /// Commands on archives.
@@ -168,6 +184,10 @@ pub(crate) fn run(command: Command, shell: &Shell) -> Result {
         Command::Key(Key::Compromise(arguments)) => key_compromise::run(&arguments, shell),
         Command::Key(Key::Destroy(arguments)) => key_destroy::run(&arguments, shell),
         Command::Key(Key::Usage(arguments)) => key_usage::run(&arguments, shell),
+        Command::Key(Key::Republish(arguments)) => key_republish::run(&arguments, shell),
+        Command::RootKey(RootKey::List(arguments)) => root_key_list::run(&arguments, shell),
+        Command::RootKey(RootKey::Make(arguments)) => root_key_make::run(&arguments, shell),
+        Command::RootKey(RootKey::Use(arguments)) => root_key_use::run(&arguments, shell),
         Command::Archive(Archive::Export(arguments)) => archive_export::run(&arguments, shell),
         Command::Archive(Archive::Restore(arguments)) => archive_restore::run(arguments, shell),
         Command::Archive(Archive::Inspect(arguments)) => archive_inspect::run(&arguments, shell),

@@ -287,3 +287,69 @@ fn the_doctor_in_text() {
         text.lines().filter(|line| !line.contains("  memory  ") && !line.contains("  access  ")).collect();
     insta::assert_snapshot!("doctor", stable.join("\n"));
 }
+
+#[test]
+fn root_keys_are_listed_made_and_replaced() {
+    let world = World::with_group();
+    let first = world.protecting_key();
+    let made = world.dkm(["root-key", "make", "--reason", "yearly", "--json"]).succeeded().json();
+    let new = made["root_key"].as_str().unwrap();
+    assert_eq!(made["wraps"], false);
+    let text = [
+        world.dkm(["root-key", "list"]),
+        world.dkm(["root-key", "use", new, "--reason", "yearly"]),
+        world.dkm(["key", "roll"]),
+        world.dkm(["root-key", "list"]),
+        world.dkm(["root-key", "use", "ff"]),
+        world.dkm(["root-key", "use", &"f".repeat(32)]),
+    ];
+    insta::assert_snapshot!("root_keys", world.session(&text));
+    assert_eq!((text[4].code, text[5].code), (Some(2), Some(3)));
+    let list = world.dkm(["root-key", "list", "--json"]).succeeded().json();
+    let root = |is_new: bool| {
+        let roots = list["root_keys"].as_array().unwrap();
+        roots.iter().find(|root| (root["id"] == new) == is_new).unwrap().clone()
+    };
+    assert_eq!(
+        (&root(false)["needed_by"], &root(false)["current"]),
+        (&serde_json::json!([first]), &false.into())
+    );
+    assert_eq!((root(true)["keys"].as_array().unwrap().len(), &root(true)["current"]), (1, &true.into()));
+    let journal = std::fs::read_to_string(world.at("state/dkm/audit.jsonl")).unwrap();
+    assert_eq!(journal.matches("root-key-rotated").count(), 1, "what is refused is not recorded as done");
+
+    // A group whose keys were not wrapped comes to a root key.
+    world.dkm(["group", "create", "plain", "--policy", "wrap=none"]).succeeded();
+    let steps = [
+        world.dkm(["root-key", "list", "--group", "plain"]),
+        world.dkm(["root-key", "make", "--group", "plain"]),
+        world.dkm(["policy", "set", "--group", "plain", "wrap=root-key"]),
+        world.dkm(["key", "roll", "--group", "plain"]),
+        world.dkm(["root-key", "list", "--group", "plain"]),
+    ];
+    insta::assert_snapshot!("first_root_key", world.session(&steps));
+}
+
+#[test]
+fn a_command_republishes_only_what_some_replica_has() {
+    let world = World::with_group();
+    let key = world.protecting_key();
+    let text = [
+        world.dkm(["key", "republish", "--dry-run"]),
+        world.dkm(["key", "republish", &key, "--reason", "rehearsal"]),
+        world.dkm(["key", "republish", &"f".repeat(32)]),
+    ];
+    insta::assert_snapshot!("republish", world.session(&text));
+    assert_eq!(text[2].code, Some(3));
+    let json = world.dkm(["key", "republish", &key, "--json"]).succeeded().json();
+    assert_eq!(json["keys"][0]["fate"], "everywhere");
+    let destroyed = {
+        world.dkm(["key", "roll"]).succeeded();
+        let waiting = world.dkm(["key", "list", "--json"]).succeeded().json()["keys"][1]["id"].clone();
+        let waiting = waiting.as_str().unwrap().to_owned();
+        let destroy = ["key", "destroy", &waiting, "--reason", "x", "--force", "--confirm", &waiting];
+        world.dkm(destroy).succeeded();
+        waiting
+    };
+    world.dkm(["key", "republish", &destroyed]).exits(7);
+}

@@ -307,6 +307,18 @@ impl Member {
         self.read_from.get(&key).map_or(0, BTreeSet::len)
     }
 
+    /// Every record that was read, wherever that was and whether it is still there.
+    pub fn records(&self) -> impl Iterator<Item = &Observed> {
+        self.union.values().map(AsRef::as_ref)
+    }
+
+    /// What a replica held when it was read last.
+    pub fn held_by(&self, replica: ReplicaId) -> impl Iterator<Item = &Observed> {
+        let seen = self.replicas.get(&replica).into_iter().flat_map(|view| &view.seen);
+        let at = seen.flat_map(|((room, name), digests)| digests.iter().map(|d| (*room, name.clone(), *d)));
+        at.filter_map(|at| self.union.get(&at).map(AsRef::as_ref))
+    }
+
     /// Whether the client holds a record of this name and digest already, so that it need not be read again.
     #[must_use]
     pub fn holds(&self, room: Room, name: &SlotName, digest: Digest) -> bool {

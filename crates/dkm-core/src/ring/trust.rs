@@ -72,7 +72,7 @@ pub(super) fn seniority(created: Timestamp, key: &KeyRecord) -> (Timestamp, bool
 /// Judges all keys, oldest first: an exception for a short delay depends on what protected when the key was made.
 pub(super) fn judge(keys: &mut [RingKey], history: &History<'_>, now: Timestamp, safeguards: Safeguards) {
     keys.sort_by_key(|k| seniority(k.attested.created, &k.record));
-    let mut past = Past::new(keys);
+    let mut past = Past::new(keys, history.policy);
     for i in 0..keys.len() {
         let Some((key, before)) = keys.get_mut(..=i).and_then(<[RingKey]>::split_last_mut) else { break };
         past.advance(before, key.attested.created);
@@ -93,7 +93,8 @@ struct Past {
     first: Option<(u32, Timestamp)>,
     /// When the first trusted successor was made.
     succeeded: Option<Timestamp>,
-    /// Activation and end of each key so far.
+    /// Activation and end of each key so far, and of every key that came back from an archive or from memory: that was
+    /// there before, and its successors are none the worse for its loss.
     terms: HashMap<KeyId, (Timestamp, Timestamp)>,
     /// Trusted keys that were not active yet, by activation.
     waiting: BTreeSet<(Timestamp, usize)>,
@@ -104,14 +105,23 @@ struct Past {
 }
 
 impl Past {
-    fn new(keys: &[RingKey]) -> Self {
+    fn new(keys: &[RingKey], policy: &Policy) -> Self {
         // The lowest attempt: its slot was taken before the group was announced, whatever times later ones claim.
         let firsts = keys.iter().filter(|k| (k.verified || k.is_withheld()) && is_first(k));
         let first = firsts.map(|k| (k.record.attempt, k.attested.created)).min();
+        let mut terms = HashMap::with_capacity(keys.len());
+        // By its own word only: a creator may lie, and gains no more than a key may lie ahead in any case.
+        let came_back = |k: &&RingKey| {
+            k.verified && k.record.origin == Origin::Restored && k.record.family == Family::Native
+        };
+        terms.extend(keys.iter().filter(came_back).map(|k| {
+            let activation = Timestamp(k.record.activates_at_ms);
+            (k.id(), (activation, activation.plus(policy.rotation_period_ms)))
+        }));
         Self {
             first,
             succeeded: None,
-            terms: HashMap::with_capacity(keys.len()),
+            terms,
             waiting: BTreeSet::new(),
             active: BTreeSet::new(),
             replaced: BTreeMap::new(),
@@ -133,7 +143,7 @@ impl Past {
 
     /// Takes a key that was judged.
     fn add(&mut self, index: usize, key: &RingKey, policy: &Policy) {
-        self.terms.insert(key.id(), (key.activation(), key.end(policy)));
+        self.terms.entry(key.id()).or_insert_with(|| (key.activation(), key.end(policy)));
         if key.distrust.is_some() {
             return;
         }

@@ -1,6 +1,7 @@
 //! The blocking client: two plain calls, and everything else that a group offers.
 
 mod group;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -63,6 +63,14 @@ impl Engine {
         self.flight.fly(need, || self.read_all(need))
     }
 
+    /// As [`Engine::refresh`] on fresh connections, and everything is listed: what was removed is seen to be gone.
+    pub(crate) fn refresh_whole(&self) -> Result<(), RepositoryError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter_mut().for_each(|known| known.records.forget_marks());
+        drop(known);
+        self.refresh(Need::Fresh)
+    }
+
     fn read_all(&self, need: Need) -> Result<(), RepositoryError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let replicas = self.parts.repository.replicas();

@@ -142,6 +142,8 @@ fn kinds_have_distinct_kebab_case_names() {
         K::OverrideUsed,
         K::ArchiveExported,
         K::ArchiveRestored,
+        K::KeyRepublished,
+        K::RootKeyMade,
         K::RootKeyRotated,
         K::AccessRepaired,
         K::ReadersReplaced,

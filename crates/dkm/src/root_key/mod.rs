@@ -32,6 +32,33 @@ pub trait RootKeyProvider: fmt::Debug + Send + Sync {
     /// [`RootKeyError::NotFound`] for a group without one.
     fn current(&self, group: GroupId) -> Result<RootKeyId, RootKeyError>;
 
+    /// All root keys of the group that can be unwrapped with, sorted. By default the current one.
+    ///
+    /// # Errors
+    /// As [`RootKeyProvider::current`].
+    fn list(&self, group: GroupId) -> Result<Vec<RootKeyId>, RootKeyError> {
+        self.current(group).map(|id| vec![id])
+    }
+
+    /// Makes a further root key, which does not wrap yet: first every member must have it.
+    ///
+    /// # Errors
+    /// [`RootKeyError::NotFound`] for a group without a root key; [`RootKeyError::Invalid`] where root keys are made by
+    /// other means, as by default.
+    fn add(&self, group: GroupId) -> Result<RootKeyId, RootKeyError> {
+        let _ = group;
+        Err(managed_elsewhere(&self.location()))
+    }
+
+    /// Has a root key wrap from now on. What is wrapped already stays as it is.
+    ///
+    /// # Errors
+    /// [`RootKeyError::NotFound`] if it is not there; [`RootKeyError::Invalid`] as for [`RootKeyProvider::add`].
+    fn make_current(&self, group: GroupId, id: RootKeyId) -> Result<(), RootKeyError> {
+        let _ = (group, id);
+        Err(managed_elsewhere(&self.location()))
+    }
+
     /// Wraps material of a key under the group's current root key. `aad` is authenticated, not stored.
     ///
     /// # Errors
@@ -52,6 +79,12 @@ pub trait RootKeyProvider: fmt::Debug + Send + Sync {
 
     /// Lets go of what is kept in memory for a group, because the account is no member any more.
     fn forget(&self, _group: GroupId) {}
+}
+
+fn managed_elsewhere(location: &str) -> RootKeyError {
+    RootKeyError::Invalid(format!(
+        "root keys in {location} are made and replaced by other means than this program"
+    ))
 }
 
 /// Why a root key was not used.

@@ -12,6 +12,7 @@ mod lifecycle;
 mod onlooker;
 mod panics;
 mod policy;
+mod republish;
 mod rollover;
 mod unknown;
 mod waiting;

@@ -104,6 +104,11 @@ impl World {
         self.client_as(account).group("tokens").unwrap()
     }
 
+    /// What time it is.
+    pub(crate) fn now_ms(&self) -> u64 {
+        dkm::clock::Clock::now(self.clock.as_ref()).0
+    }
+
     /// All root keys are gone.
     pub(crate) fn lose_root_keys(&self) {
         std::fs::remove_dir_all(self.folder.path().join("root-keys")).unwrap();

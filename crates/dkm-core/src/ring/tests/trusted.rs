@@ -209,3 +209,34 @@ fn the_simulation_can_switch_the_delay_off() {
     let off = Safeguards { activation_delay: false, ..Safeguards::ALL };
     assert_eq!(Ring::derive(&records, LATER, off).key(key_id(2)).unwrap().distrust, None);
 }
+
+#[test]
+fn a_successor_is_none_the_worse_for_the_loss_of_what_it_succeeded() {
+    let end = T0.plus(90 * DAY_MS);
+    let records = |came_back: Observed| vec![policy(|_| {}), second(end.minus(5 * DAY_MS), end), came_back];
+    let back = |activates: Timestamp| {
+        let mut copy = key(1, LATER, |k| {
+            k.origin = Origin::Restored;
+            k.activates_at_ms = activates.0;
+        });
+        copy.name = copy.record.slot(crate::id::GroupId::default(), 0);
+        copy
+    };
+    let distrust =
+        |came_back| ring(&records(came_back), LATER).key(key_id(2)).and_then(|key| key.distrust.clone());
+    let alone = [policy(|_| {}), second(end.minus(5 * DAY_MS), end)];
+    let alone = ring(&alone, LATER).key(key_id(2)).and_then(|key| key.distrust.clone());
+    assert_eq!(alone, Some(Distrust::TooFarAhead), "nothing says when its predecessor ended");
+    assert_eq!(distrust(back(T0)), None);
+    // A copy that claims times does not carry its successor further than a key that protected then could have.
+    for lie in [T0.minus(DAY_MS), end.minus(5 * DAY_MS).plus(2 * SKEW + 1), end] {
+        assert_eq!(distrust(back(lie)), Some(Distrust::TooFarAhead), "{lie}");
+    }
+    let windows = |mut copy: Observed| {
+        if let Record::Key(record) = &mut copy.record {
+            record.family = Family::Windows;
+        }
+        copy
+    };
+    assert_eq!(distrust(windows(back(T0))), Some(Distrust::TooFarAhead));
+}

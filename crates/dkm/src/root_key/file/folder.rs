@@ -218,35 +218,64 @@ impl<'a> GroupFolder<'a> {
         }
     }
 
-    /// Adds a root key and makes it the one that wraps.
-    pub(super) fn rotate(&self, id: RootKeyId, key: &[u8; 32]) -> Result<(), RootKeyError> {
-        self.current()?;
+    /// All root keys of the group, sorted: the current one too, even if it has not got its name yet.
+    pub(super) fn list(&self) -> Result<Vec<RootKeyId>, RootKeyError> {
+        let current = self.current()?;
+        let mut ids = self.ids().map_err(|error| self.error(&self.path, &error))?;
+        if self.read(current).is_ok() {
+            ids.push(current);
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    /// Adds a root key, which does not wrap yet.
+    pub(super) fn add(&self, id: RootKeyId, key: &[u8; 32]) -> Result<(), RootKeyError> {
+        let current = self.current()?;
         let at = |error: io::Error| self.error(&self.path, &error);
-        let folder = fs::metadata(&self.path).map_err(at)?;
-        let gid = (folder.mode() & 0o050 == 0o050).then(|| folder.gid());
-        let uid = Some(folder.uid()).filter(|uid| gid.is_none() && *uid != own_uid());
-        let readers = Readers { gid, uid };
-        let temporary = self.path.join(temporary_name(".tmp-").map_err(at)?);
-        let (path, new) = (self.key_path(id), self.new_path(id));
+        let readers = self.present_readers().map_err(at)?;
+        // Where there was one root key and nothing that names it, two would be one too many.
+        match self.link_current(current, readers) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(at(error)),
+            _ => {}
+        }
+        let new = self.new_path(id);
         let written = self
             .write(&new, &text::write(self.group, key), readers)
-            .and_then(|()| fs::rename(&new, &path))
-            .and_then(|()| sync_folder(&self.path))
-            .and_then(|()| {
-                step("root key durable, not current");
-                self.write(&temporary, format!("{id}\n").as_bytes(), readers)
-            })
-            .and_then(|()| {
-                step("root key pointer written");
-                fs::rename(&temporary, self.path.join(CURRENT))?;
-                step("root key current, not durable");
-                sync_folder(&self.path)
-            });
+            .and_then(|()| fs::rename(&new, self.key_path(id)))
+            .and_then(|()| sync_folder(&self.path));
+        step("root key durable, not current");
         written.map_err(|error| {
-            let _ = remove_if_there(&temporary);
             let _ = remove_if_there(&new);
             at(error)
         })
+    }
+
+    /// Makes a root key that is there the one that wraps.
+    pub(super) fn make_current(&self, id: RootKeyId) -> Result<(), RootKeyError> {
+        self.read(id)?;
+        let at = |error: io::Error| self.error(&self.path, &error);
+        let readers = self.present_readers().map_err(at)?;
+        let temporary = self.path.join(temporary_name(".tmp-").map_err(at)?);
+        let written = self.write(&temporary, format!("{id}\n").as_bytes(), readers).and_then(|()| {
+            step("root key pointer written");
+            fs::rename(&temporary, self.path.join(CURRENT))?;
+            step("root key current, not durable");
+            sync_folder(&self.path)
+        });
+        written.map_err(|error| {
+            let _ = remove_if_there(&temporary);
+            at(error)
+        })
+    }
+
+    /// Whom the folder belongs to: what is added belongs to the same.
+    fn present_readers(&self) -> io::Result<Readers> {
+        let folder = fs::metadata(&self.path)?;
+        let gid = (folder.mode() & 0o050 == 0o050).then(|| folder.gid());
+        let uid = Some(folder.uid()).filter(|uid| gid.is_none() && *uid != own_uid());
+        Ok(Readers { gid, uid })
     }
 
     fn readers(access: &GroupAccess) -> Result<Readers, RootKeyError> {

@@ -60,8 +60,8 @@ impl FileRootKeys {
     /// [`RootKeyError::NotFound`] for a group without a root key; [`RootKeyError::Denied`] if this account may not
     /// write in the group's folder.
     pub fn rotate(&self, group: GroupId) -> Result<RootKeyId, RootKeyError> {
-        let (id, bytes) = fresh(group).map_err(|why| self.unavailable(why))?;
-        self.of(group).rotate(id, &bytes)?;
+        let id = self.add(group)?;
+        self.make_current(group, id)?;
         Ok(id)
     }
 
@@ -129,6 +129,20 @@ impl RootKeyProvider for FileRootKeys {
 
     fn current(&self, group: GroupId) -> Result<RootKeyId, RootKeyError> {
         self.of(group).current()
+    }
+
+    fn list(&self, group: GroupId) -> Result<Vec<RootKeyId>, RootKeyError> {
+        self.of(group).list()
+    }
+
+    fn add(&self, group: GroupId) -> Result<RootKeyId, RootKeyError> {
+        let (id, bytes) = fresh(group).map_err(|why| self.unavailable(why))?;
+        self.of(group).add(id, &bytes)?;
+        Ok(id)
+    }
+
+    fn make_current(&self, group: GroupId, id: RootKeyId) -> Result<(), RootKeyError> {
+        self.of(group).make_current(id)
     }
 
     fn wrap(&self, group: GroupId, aad: &[u8], material: &[u8; 32]) -> Result<WrappedMaterial, RootKeyError> {
