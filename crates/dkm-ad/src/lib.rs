@@ -20,6 +20,7 @@ pub mod security;
 mod url;
 
 pub use client::{DEFAULT_ROOT_KEYS, open};
+pub use discovery::Presence;
 pub use ldap::{Identity, LdapError};
 pub use repository::{AdRepository, Limits};
 pub use url::{AdUrl, Controller, DEFAULT_CONTAINER, ParseAdUrlError};

@@ -8,6 +8,7 @@ use dkm::repository::{Replica, Repository, RepositoryError};
 use dkm_core::policy::Policy;
 use dkm_core::{GroupId, ReplicaId, RepositoryId, Timestamp};
 
+use crate::discovery::Slots;
 use crate::ldap::{Connection, Found, Identity, LdapError, NO_SUCH_OBJECT, Search};
 use crate::name;
 use crate::patience;
@@ -30,8 +31,8 @@ impl Default for Limits {
     }
 }
 
-/// A repository in Active Directory. Its replicas are domain controllers, in the order of the URL: the first is
-/// preferred for what is added.
+/// A repository in Active Directory. Its replicas are domain controllers, in the order of the URL or, if that names none,
+/// of DNS: the first is preferred for what is added.
 #[derive(Debug, Clone)]
 pub struct AdRepository(Arc<Shared>);
 
@@ -39,7 +40,7 @@ pub struct AdRepository(Arc<Shared>);
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) url: AdUrl,
-    pub(crate) controllers: Vec<Controller>,
+    controllers: Arc<Slots>,
     identity: Identity,
     limits: Limits,
     remembered: Vec<Mutex<Remembered>>,
@@ -52,8 +53,9 @@ struct Remembered {
     settings: Option<String>,
     /// Its database, when it was last connected to.
     replica: Option<ReplicaId>,
-    /// Groups that this account has read there. If such a group is not seen any more, that is a decision.
-    seen: BTreeSet<GroupId>,
+    /// Groups that this account has read, and in which database. If such a group is not seen there any more, that is a
+    /// decision.
+    seen: BTreeSet<(ReplicaId, GroupId)>,
     /// A connection that nobody uses, and what was said on it.
     idle: Option<(Connection, Greeting)>,
 }
@@ -63,10 +65,10 @@ impl AdRepository {
     /// names none.
     ///
     /// # Errors
-    /// [`RepositoryError::Unavailable`] if DNS names none.
+    /// [`RepositoryError::Unavailable`] if DNS names none that answers.
     pub fn open(url: AdUrl, identity: Option<Identity>, limits: Limits) -> Result<Self, RepositoryError> {
         let controllers = if url.controllers.is_empty() {
-            crate::discovery::controllers(&url.domain)
+            crate::discovery::controllers(&url)
                 .map_err(|why| RepositoryError::Unavailable { location: url.to_string(), why })?
         } else {
             url.controllers.clone()
@@ -74,6 +76,7 @@ impl AdRepository {
         let identity = identity
             .unwrap_or_else(|| url.principal.clone().map_or(Identity::Environment, Identity::Principal));
         let remembered = controllers.iter().map(|_| Mutex::default()).collect();
+        let controllers = Slots::new(controllers);
         Ok(Self(Arc::new(Shared { url, controllers, identity, limits, remembered })))
     }
 
@@ -81,6 +84,12 @@ impl AdRepository {
     #[must_use]
     pub fn location(&self) -> &AdUrl {
         &self.0.url
+    }
+
+    /// The domain controllers that it uses at present, by the numbers of their replicas.
+    #[must_use]
+    pub fn controllers(&self) -> Vec<Controller> {
+        self.0.controllers.all()
     }
 
     /// A signed-in connection to a domain controller, for what is no replica's business.
@@ -103,7 +112,7 @@ impl Repository for AdRepository {
     }
 
     fn replicas(&self) -> usize {
-        self.0.controllers.len()
+        self.0.remembered.len()
     }
 
     fn connect(&self, replica: usize) -> Result<Box<dyn Replica>, RepositoryError> {
@@ -149,7 +158,7 @@ pub(crate) fn root() -> Search {
 impl Shared {
     /// Where an error happened, for people.
     pub(crate) fn place(&self, number: usize) -> String {
-        let host = self.controllers.get(number).map_or("?", |controller| controller.host.as_str());
+        let host = self.controllers.get(number).map_or_else(|| "?".to_owned(), |controller| controller.host);
         format!("ad://{} (domain controller {host})", self.url.domain)
     }
 
@@ -159,16 +168,16 @@ impl Shared {
     }
 
     /// Notes that this account reads a group there.
-    pub(crate) fn has_seen(&self, number: usize, group: GroupId) {
+    pub(crate) fn has_seen(&self, number: usize, replica: ReplicaId, group: GroupId) {
         if let Some(mut remembered) = self.remembered(number) {
-            remembered.seen.insert(group);
+            remembered.seen.insert((replica, group));
         }
     }
 
     /// What it means that a group is not seen: to an account that has read it there, the domain controller denies it.
-    pub(crate) fn unseen(&self, number: usize, group: GroupId) -> RepositoryError {
+    pub(crate) fn unseen(&self, number: usize, replica: ReplicaId, group: GroupId) -> RepositoryError {
         let (location, what) = (self.place(number), format!("group {group}"));
-        if self.remembered(number).is_some_and(|remembered| remembered.seen.contains(&group)) {
+        if self.remembered(number).is_some_and(|remembered| remembered.seen.contains(&(replica, group))) {
             RepositoryError::Denied { location, what }
         } else {
             RepositoryError::NotFound { location, what }
@@ -187,19 +196,32 @@ impl Shared {
         }
     }
 
-    fn sign_in(&self, number: usize) -> Result<Connection, RepositoryError> {
+    fn sign_in(self: &Arc<Self>, number: usize) -> Result<Connection, RepositoryError> {
         let controller = self.controllers.get(number).ok_or_else(|| RepositoryError::NotARepository {
             location: self.url.to_string(),
             why: format!("it has no replica {number}"),
         })?;
-        let (controller, identity, limits) = (controller.clone(), self.identity.clone(), self.limits);
-        patience::within(limits.connect, move || {
+        let (identity, limits) = (self.identity.clone(), self.limits);
+        // Whom the URL names is trusted to be a domain controller. Whom DNS names has to be one.
+        let domain = self.url.controllers.is_empty().then(|| self.url.domain.clone());
+        let signed_in = patience::within(limits.connect, move || {
             let addresses = controller.addresses()?;
-            Connection::open(&controller.host, &addresses, &identity, limits.connect, limits.request)
+            let (host, domain) = (&controller.host, domain.as_deref());
+            Connection::open(host, domain, &addresses, &identity, limits.connect, limits.request)
                 .map_err(|error| error.to_string())
         })
-        .and_then(|signed_in| signed_in)
-        .map_err(|why| RepositoryError::Unavailable { location: self.place(number), why })
+        .and_then(|signed_in| signed_in);
+        match signed_in {
+            Ok(connection) => {
+                self.controllers.works(number);
+                Ok(connection)
+            }
+            Err(why) => {
+                let location = self.place(number);
+                self.controllers.fails(number, &self.url);
+                Err(RepositoryError::Unavailable { location, why })
+            }
+        }
     }
 
     /// What is left of the ticket with which this account gets others.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 /// LDAP's port; everything on it is sealed by Kerberos.
-const PORT: u16 = 389;
+pub(crate) const PORT: u16 = 389;
 /// Most domain controllers of a list.
 const CONTROLLERS_MAX: usize = 64;
 
@@ -17,6 +17,8 @@ const CONTROLLERS_MAX: usize = 64;
 ///
 /// * `dc=dc1.example.com,dc2.example.com` — the domain controllers, the preferred one first. Each is
 ///   `name[@address[:port]]`; the name is the one that Kerberos knows. Without it, DNS tells.
+/// * `site=Branch-Office` — without `dc`: the site whose domain controllers come first. Without it, the domain tells in
+///   which site the client's address is.
 /// * `principal=svc-mail@EXAMPLE.COM` — whose credentials, if the environment has those of several.
 /// * `root-keys=/folder` — where the root keys lie, for groups whose policy wraps keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub struct AdUrl {
     pub container: String,
     /// The domain controllers; empty: DNS tells.
     pub controllers: Vec<Controller>,
+    /// The site whose domain controllers come first, if the URL names none; none: the domain tells.
+    pub site: Option<String>,
     /// The Kerberos principal; none: the environment's default.
     pub principal: Option<String>,
     /// The folder of root keys.
@@ -118,7 +122,7 @@ impl fmt::Display for Controller {
 }
 
 /// A DNS name in lower case.
-fn host_name(text: &str) -> Result<String, String> {
+pub(crate) fn host_name(text: &str) -> Result<String, String> {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
@@ -128,6 +132,12 @@ fn host_name(text: &str) -> Result<String, String> {
     } else {
         Err(format!("{text:?} is no DNS name"))
     }
+}
+
+/// Whether this may be a site's name: as long as a label of DNS may be, since it becomes one.
+pub(crate) fn is_site(text: &str) -> bool {
+    let odd = |c: char| c.is_control() || "&?=\\/\",;#+<>".contains(c);
+    text.split('.').all(|label| (1..=63).contains(&label.len())) && !text.contains(odd)
 }
 
 /// Whether this may be a container's name: it begins with `attribute=value`, on one line. The directory judges the rest.
@@ -160,6 +170,7 @@ impl FromStr for AdUrl {
             domain,
             container: container.to_owned(),
             controllers: Vec::new(),
+            site: None,
             principal: None,
             root_keys: None,
         };
@@ -172,6 +183,9 @@ impl FromStr for AdUrl {
                         return Err(odd(format!("more than {CONTROLLERS_MAX} domain controllers")));
                     }
                 }
+                Some(("site", site)) if is_site(site) && url.site.is_none() => {
+                    url.site = Some(site.to_owned());
+                }
                 Some(("principal", name)) if !name.is_empty() && url.principal.is_none() => {
                     url.principal = Some(name.to_owned());
                 }
@@ -180,6 +194,9 @@ impl FromStr for AdUrl {
                 }
                 _ => return Err(odd(format!("{pair:?} is not understood"))),
             }
+        }
+        if url.site.is_some() && !url.controllers.is_empty() {
+            return Err(odd("site= chooses among those that DNS tells, and dc= names them".to_owned()));
         }
         let mut names: Vec<_> = url.controllers.iter().map(|controller| &controller.host).collect();
         names.sort();
@@ -202,6 +219,7 @@ impl fmt::Display for AdUrl {
             let list: Vec<_> = self.controllers.iter().map(ToString::to_string).collect();
             pairs.push(format!("dc={}", list.join(",")));
         }
+        pairs.extend(self.site.iter().map(|site| format!("site={site}")));
         pairs.extend(self.principal.iter().map(|name| format!("principal={name}")));
         pairs.extend(self.root_keys.iter().map(|folder| format!("root-keys={}", folder.display())));
         if pairs.is_empty() { Ok(()) } else { write!(f, "?{}", pairs.join("&")) }
@@ -218,6 +236,7 @@ mod tests {
             "ad://example.com",
             "ad://example.com/OU=Keys,OU=Ops",
             "ad://example.com?dc=dc1.example.com,dc2.example.com@10.0.0.2",
+            "ad://example.com?site=Branch Office",
             "ad://example.com?dc=dc1.example.com@[::1]:3389&principal=svc@EXAMPLE.COM&root-keys=/k",
         ] {
             assert_eq!(text.parse::<AdUrl>().unwrap().to_string(), text);
@@ -238,6 +257,10 @@ mod tests {
             ("ad://example.com?dc=", "DNS name"),
             ("ad://example.com?dc=dc1@x", "IP address"),
             ("ad://example.com?dc=dc1,dc1", "twice"),
+            ("ad://example.com?site=", "understood"),
+            ("ad://example.com?site=a/b", "understood"),
+            ("ad://example.com?site=a&site=b", "understood"),
+            ("ad://example.com?dc=dc1&site=a", "names them"),
             ("ad://example.com?password=x", "understood"),
             ("ad://example.com?root-keys=", "understood"),
         ] {

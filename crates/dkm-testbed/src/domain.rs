@@ -29,11 +29,19 @@ pub struct Options {
     pub second: Option<String>,
     /// Whether a SASL bind inside TLS is allowed, as Samba can and Windows with required signing doesn't.
     pub sasl_inside_tls: bool,
+    /// Whether the controllers serve the domain's names: Samba's own DNS.
+    pub dns: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { realm: "DKM.TEST".to_owned(), host: "dc1".to_owned(), second: None, sasl_inside_tls: true }
+        Self {
+            realm: "DKM.TEST".to_owned(),
+            host: "dc1".to_owned(),
+            second: None,
+            sasl_inside_tls: true,
+            dns: false,
+        }
     }
 }
 
@@ -47,6 +55,11 @@ impl Options {
     /// The domain's old short name.
     pub(crate) fn workgroup(&self) -> &str {
         self.realm.split('.').next().unwrap_or(&self.realm)
+    }
+
+    /// What Samba calls its way of serving names.
+    pub(crate) fn dns_backend(&self) -> &str {
+        if self.dns { "--dns-backend=SAMBA_INTERNAL" } else { "--dns-backend=NONE" }
     }
 
     /// The domain's name.

@@ -38,10 +38,11 @@ pub(crate) fn tool_conf(folder: &Path, options: &Options, host: &str, interface:
     let mut text = format!(
         "[global]\n  netbios name = {host}\n  realm = {}\n  workgroup = {}\n  \
          server role = active directory domain controller\n  interfaces = {interface}\n  \
-         bind interfaces only = yes\n  server services = ldap, cldap, kdc, drepl, rpc, winbindd{}\n",
+         bind interfaces only = yes\n  server services = ldap, cldap, kdc, drepl, rpc, winbindd{}{}\n",
         options.realm,
         options.workgroup(),
         if options.second.is_some() { ", kcc" } else { "" },
+        if options.dns { ", dns\n  dns forwarder =" } else { "" },
     );
     for (name, own) in FOLDERS {
         let path = folder.join(own);

@@ -163,12 +163,15 @@ impl Domain {
         let home = domain.folder.join("joined");
         let (server, target) =
             (format!("--server={}", first.fqdn()), format!("--targetdir={}", home.display()));
-        tool(second, &["domain", "join", &options.domain(), "DC", &server, &target, "--dns-backend=NONE"])?;
+        tool(second, &["domain", "join", &options.domain(), "DC", &server, &target, options.dns_backend()])?;
         template::copy(&home, &second.folder)?;
         domain.prepare(&domain.controllers)?;
         domain.restart_controller(second)?;
         for controller in &domain.controllers {
             tool(first, &["drs", "kcc", controller.fqdn()])?;
+        }
+        if options.dns {
+            domain.register(second)?;
         }
         domain.replicate()?;
         for controller in &domain.controllers {

@@ -26,7 +26,9 @@ fn kept() -> PathBuf {
 /// The template for these options: a folder with one for each controller, by its name. Made first if none is kept.
 pub(crate) fn find(options: &Options, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let version = process::run(command("samba").arg("--version"))?;
-    let name: String = format!("{LAYOUT} {} {} {}", version.trim(), options.realm, options.hosts().join(" "))
+    let dns = if options.dns { " dns" } else { "" };
+    let hosts = options.hosts().join(" ");
+    let name: String = format!("{LAYOUT} {} {} {hosts}{dns}", version.trim(), options.realm)
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
         .collect();
@@ -68,7 +70,7 @@ pub(crate) fn provision(folder: &Path, options: &Options) -> Result<()> {
                 "domain",
                 "provision",
                 "--server-role=dc",
-                "--dns-backend=NONE",
+                options.dns_backend(),
                 "--function-level=2008_R2",
             ])
             .args(["--host-ip=127.0.0.1", "-s"])

@@ -16,6 +16,7 @@ mod json;
 mod location;
 mod mutate;
 mod names;
+mod netlogon;
 mod record;
 mod root_key;
 mod sealed;
@@ -42,6 +43,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("location", location::parse),
     ("manifest", location::manifest),
     ("names", names::parse),
+    ("netlogon", netlogon::parse),
     ("record", record::decode),
     ("root_key", root_key::line),
     ("security_descriptor", descriptor::parse),

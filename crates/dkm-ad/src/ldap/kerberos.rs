@@ -6,7 +6,9 @@ use std::time::Duration;
 use libgssapi::context::{ClientCtx, CtxFlags, SecurityContext as _};
 use libgssapi::credential::{Cred, CredUsage};
 use libgssapi::name::Name;
-use libgssapi::oid::{GSS_MECH_KRB5, GSS_NT_HOSTBASED_SERVICE, GSS_NT_USER_NAME, OidSet};
+use libgssapi::oid::{
+    GSS_MECH_KRB5, GSS_NT_HOSTBASED_SERVICE, GSS_NT_KRB5_PRINCIPAL, GSS_NT_USER_NAME, OidSet,
+};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::LdapError;
@@ -127,10 +129,18 @@ impl fmt::Debug for Kerberos {
 
 impl Kerberos {
     /// Prepares a session with `ldap/<host>`. The ticket names the host: another server can't stand in for it.
-    pub(super) fn new(identity: &Identity, host: &str) -> Result<Self, LdapError> {
-        let service = format!("ldap@{host}");
-        let target = Name::new(service.as_bytes(), Some(GSS_NT_HOSTBASED_SERVICE))
-            .map_err(kerberos("the service's name"))?;
+    ///
+    /// With a domain it is a session with `ldap/<host>/<domain>`: a name of three parts, which the domain gives to its
+    /// domain controllers only. Any computer of the domain may have the other.
+    pub(super) fn new(identity: &Identity, host: &str, domain: Option<&str>) -> Result<Self, LdapError> {
+        let (service, kind) = match domain {
+            None => (format!("ldap@{host}"), GSS_NT_HOSTBASED_SERVICE),
+            // A domain's realm is its name in capitals.
+            Some(domain) => {
+                (format!("ldap/{host}/{domain}@{}", domain.to_ascii_uppercase()), GSS_NT_KRB5_PRINCIPAL)
+            }
+        };
+        let target = Name::new(service.as_bytes(), Some(kind)).map_err(kerberos("the service's name"))?;
         let flags = CtxFlags::GSS_C_MUTUAL_FLAG
             | CtxFlags::GSS_C_REPLAY_FLAG
             | CtxFlags::GSS_C_SEQUENCE_FLAG

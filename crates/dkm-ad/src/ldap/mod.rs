@@ -16,6 +16,7 @@ pub use error::LdapError;
 pub(crate) use error::{ALREADY_EXISTS, INSUFFICIENT_ACCESS, NO_SUCH_OBJECT};
 pub(crate) use found::Found;
 pub use kerberos::Identity;
+use search::FOUND_MAX;
 pub(crate) use search::{
     Scope, Search, all_of, any_of, equal, greater_or_equal, has_bits, not, present, sd_flags_dacl,
 };
@@ -33,6 +34,9 @@ use self::wire::Wire;
 /// How many times a handshake goes back and forth at most; Kerberos needs two.
 const HANDSHAKE_STEPS_MAX: usize = 8;
 
+/// The longest message that is taken from somebody who is not known, in bytes.
+const UNSIGNED_LEN_MAX: usize = 64 << 10;
+
 /// Most answers that are kept for later requests: what a few searches asked at once may give.
 const EARLY_MAX: usize = 10_000;
 
@@ -47,6 +51,8 @@ pub(crate) struct Connection {
     limit: Duration,
     /// Requests that have no whole answer yet.
     open: usize,
+    /// Most objects that a search may find.
+    found_max: usize,
 }
 
 /// An attribute and its values, as they are written.
@@ -62,19 +68,20 @@ fn values(values: Vec<Vec<u8>>) -> rasn::types::SetOf<rasn::types::OctetString> 
 
 impl Connection {
     /// Connects to a domain controller, signs in by Kerberos and seals the connection, within `connect`; from then on
-    /// each request may take `limit`.
+    /// each request may take `limit`. Where a domain is given, the host must be a domain controller of it.
     ///
     /// # Errors
     /// It does not answer, is another one than `host`, or turns the account away.
     pub(crate) fn open(
         host: &str,
+        domain: Option<&str>,
         addresses: &[SocketAddr],
         identity: &Identity,
         connect: Duration,
         limit: Duration,
     ) -> Result<Self, LdapError> {
         let mut connection = Self::unsigned(addresses, connect, limit)?;
-        let mut kerberos = Kerberos::new(identity, host)?;
+        let mut kerberos = Kerberos::new(identity, host, domain)?;
         let mut token: Option<Vec<u8>> = None;
         for _ in 0..HANDSHAKE_STEPS_MAX {
             let (send, last) = match kerberos.step(token.as_deref())? {
@@ -111,7 +118,7 @@ impl Connection {
     /// A connection on which nobody has signed in.
     fn unsigned(addresses: &[SocketAddr], connect: Duration, limit: Duration) -> Result<Self, LdapError> {
         let wire = Wire::connect(addresses, Instant::now() + connect)?;
-        Ok(Self { wire, next: 1, early: VecDeque::new(), limit, open: 0 })
+        Ok(Self { wire, next: 1, early: VecDeque::new(), limit, open: 0, found_max: FOUND_MAX })
     }
 
     /// Sends requests in one go; answers the id of the first, the others follow it.
@@ -228,15 +235,20 @@ impl Connection {
     }
 }
 
-/// The DNS name that the domain controller at an address gives itself. Nobody has vouched for the answer.
+/// What one object's search finds on a connection on which nobody has signed in. Nobody has vouched for the answer.
 ///
 /// # Errors
-/// It does not answer, or gives no name.
-pub(crate) fn host_at(address: SocketAddr, limit: Duration) -> Result<String, LdapError> {
-    let mut connection = Connection::unsigned(&[address], limit, limit)?;
-    let root = connection.find(&Search::base("", vec!["dnsHostName"]))?;
-    root.and_then(|root| root.text("dnsHostName").map(str::to_ascii_lowercase))
-        .ok_or_else(|| LdapError::Protocol("it does not say its name".to_owned()))
+/// Nobody answers in time, or not as expected.
+pub(crate) fn ask_unsigned(
+    addresses: &[SocketAddr],
+    search: &Search,
+    limit: Duration,
+) -> Result<Option<Found>, LdapError> {
+    let mut connection = Connection::unsigned(addresses, limit, limit)?;
+    // Whoever that is, he is not to fill our memory.
+    connection.wire.at_most(UNSIGNED_LEN_MAX);
+    connection.found_max = 1;
+    connection.find(search)
 }
 
 fn succeeded(result: &LdapResult) -> Result<(), LdapError> {

@@ -16,7 +16,7 @@ const SD_FLAGS: &str = "1.2.840.113556.1.4.801";
 /// As many as Active Directory gives at once by default.
 const PAGE: u32 = 1000;
 /// No search of ours has more answers: the limit of a key ring, a few times over.
-const FOUND_MAX: usize = 400_000;
+pub(super) const FOUND_MAX: usize = 400_000;
 
 /// How deep a search goes.
 #[derive(Debug, Clone, Copy)]
@@ -241,9 +241,10 @@ impl Connection {
             let message = self.answer(id)?;
             match message.protocol_op {
                 ProtocolOp::SearchResEntry(entry) => {
-                    if found.len() >= FOUND_MAX {
+                    if found.len() >= self.found_max {
                         return Err(LdapError::Protocol(format!(
-                            "a search found more than {FOUND_MAX} objects"
+                            "a search found more than {} objects",
+                            self.found_max
                         )));
                     }
                     found.push(entry.into());

@@ -21,6 +21,8 @@ pub(super) struct Wire {
     plain: Zeroizing<Vec<u8>>,
     taken: usize,
     deadline: Instant,
+    /// The longest message that is taken, in bytes.
+    longest: usize,
 }
 
 fn unreachable(doing: &str) -> impl Fn(std::io::Error) -> LdapError + '_ {
@@ -54,12 +56,18 @@ impl Wire {
                         plain: Zeroizing::default(),
                         taken: 0,
                         deadline,
+                        longest: MESSAGE_LEN_MAX,
                     });
                 }
                 Err(error) => last = unreachable(&format!("connecting to {address}"))(error),
             }
         }
         Err(last)
+    }
+
+    /// No message is longer than this many bytes.
+    pub(super) fn at_most(&mut self, longest: usize) {
+        self.longest = longest.min(MESSAGE_LEN_MAX);
     }
 
     /// What follows must end by then.
@@ -110,7 +118,11 @@ impl Wire {
     ) -> Result<T, LdapError> {
         loop {
             let waiting = self.plain.get(self.taken..).unwrap_or_default();
-            if let Some(len) = message_len(waiting)?
+            let len = message_len(waiting)?;
+            if len.is_some_and(|len| len > self.longest) {
+                return Err(LdapError::Protocol("a message is too long".to_owned()));
+            }
+            if let Some(len) = len
                 && let Some(message) = waiting.get(..len)
             {
                 let value = read(message)?;

@@ -195,7 +195,9 @@ impl AdReplica {
         ];
         let dn = format!("CN={ANNOUNCED},{}", rooms.at(Room::Control).dn);
         match self.connection.add(&dn, values) {
-            Err(error) if error.code() == Some(NO_SUCH_OBJECT) => Err(self.shared.unseen(self.number, group)),
+            Err(error) if error.code() == Some(NO_SUCH_OBJECT) => {
+                Err(self.shared.unseen(self.number, self.greeting.replica, group))
+            }
             Err(error) if error.code() != Some(ALREADY_EXISTS) => Err(self.error(&what)(error)),
             _ => Ok(()),
         }

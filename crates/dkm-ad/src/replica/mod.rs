@@ -89,7 +89,7 @@ impl AdReplica {
                 return Err(self.error(&format!("group {group}"))(error));
             }
             Some(Ok(found)) => found,
-            _ => return Err(self.shared.unseen(self.number, group)),
+            _ => return Err(self.shared.unseen(self.number, self.greeting.replica, group)),
         };
         let rooms = Rooms::of(&self.shared, self.number, &self.greeting, group, &found)?;
         self.rooms.insert(group, rooms);
@@ -138,7 +138,7 @@ impl AdReplica {
         self.connection.search(search).map_err(|error| {
             self.rooms.remove(&group);
             match error.code() {
-                Some(NO_SUCH_OBJECT) => self.shared.unseen(self.number, group),
+                Some(NO_SUCH_OBJECT) => self.shared.unseen(self.number, self.greeting.replica, group),
                 _ => self.shared.error(self.number, &format!("group {group}"), &error),
             }
         })

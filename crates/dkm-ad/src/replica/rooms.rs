@@ -82,7 +82,7 @@ impl Rooms {
         let what = format!("group {group}");
         let found = connection.search(&search(shared, group)).map_err(|error| {
             match shared.error(number, &what, &error) {
-                RepositoryError::NotFound { .. } => shared.unseen(number, group),
+                RepositoryError::NotFound { .. } => shared.unseen(number, greeting.replica, group),
                 error => error,
             }
         })?;
@@ -106,7 +106,7 @@ impl Rooms {
             let mut those = found.iter().filter(|found| found.text("displayName") == Some(&mark));
             match (those.next(), those.next()) {
                 (Some(found), None) => Ok(found),
-                (None, _) => Err(shared.unseen(number, group)),
+                (None, _) => Err(shared.unseen(number, greeting.replica, group)),
                 // Only who may make containers here could do that; what is meant is not for a client to guess.
                 (Some(_), Some(_)) => Err(RepositoryError::Unavailable {
                     location: shared.place(number),
@@ -131,7 +131,7 @@ impl Rooms {
         let read = trustees.as_ref().is_some_and(in_token);
         let rights = Rights { read, create: may_add(keys), own: may_add(control) };
         let deviations = deviations(trustees.as_ref(), keys, control);
-        shared.has_seen(number, group);
+        shared.has_seen(number, greeting.replica, group);
         let roles = digest(control.values("description"));
         Ok(Self { keys: place(keys)?, control: place(control)?, rights, trustees, roles, deviations })
     }

@@ -5,6 +5,8 @@
 
 #[path = "../ad/conformance.rs"]
 mod conformance;
+mod discovery;
+mod dns_attacks;
 mod doctor;
 mod outage;
 mod partition;
@@ -20,17 +22,21 @@ mod two;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Some(code) = discovery::as_client() {
+        return code;
+    }
     // The last one loses a domain controller.
-    let tests =
-        [
-            conformance::TESTS,
-            doctor::TESTS,
-            partition::TESTS,
-            outage::TESTS,
-            removal::TESTS,
-            repair::TESTS,
-            outage::LAST,
-        ]
-            .concat();
-    support::run(&dkm_testbed::Options::two(), true, tests)
+    let tests = [
+        conformance::TESTS,
+        discovery::TESTS,
+        dns_attacks::TESTS,
+        doctor::TESTS,
+        partition::TESTS,
+        outage::TESTS,
+        removal::TESTS,
+        repair::TESTS,
+        outage::LAST,
+    ]
+    .concat();
+    support::run(&dkm_testbed::Options { dns: true, ..dkm_testbed::Options::two() }, true, tests)
 }

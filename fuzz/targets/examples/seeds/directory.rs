@@ -52,4 +52,27 @@ pub(super) fn all() {
     ];
     SecurityDescriptor::parse(&conditional.concat()).unwrap();
     write("security_descriptor", "conditional", &conditional.concat());
+    netlogon();
+}
+
+/// Answers to an LDAP ping, MS-ADTS §6.3.1.9, as Samba and as a domain controller of a branch give them.
+fn netlogon() {
+    let head = |kind: u8, flags: u16| {
+        let [low, high] = flags.to_le_bytes();
+        [&[kind, 0, 0, 0, low, high, 0, 0], [0x47; 16].as_slice()].concat()
+    };
+    let tail = [5, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF];
+    let one: &[u8] =
+        b"\x03dkm\x04test\0\xc0\x18\x03dc1\xc0\x18\x03DKM\0\x03DC1\0\0\x17Default-First-Site-Name\0\xc0\x35";
+    let two: &[u8] = b"\x03dkm\x04test\0\xc0\x18\x03dc2\xc0\x18\x03DKM\0\x03DC2\0\x03svc\0\x06Branch\0\0";
+    for (name, kind, flags, names) in [
+        ("samba", 23, 0x11BD, one),
+        ("paused", 24, 0x11BD, one),
+        ("read-only", 23, 0x10BD, two),
+        ("no-client-site", 23, 0x11BD, two),
+    ] {
+        let answer = [&head(kind, flags), names, &tail].concat();
+        dkm_ad::Presence::parse(&answer).unwrap();
+        write("netlogon", name, &answer);
+    }
 }
