@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::dc::{Dc, site};
 use super::report::{Area, ControllerFacts, Draft};
 use super::text::{about, plain};
-use crate::name::parent;
 use crate::ldap::{Found, Scope, Search, any_of, equal};
+use crate::name::parent;
 use crate::security::sid::rid;
 
 /// How far Kerberos lets clocks differ by default; a policy may say less.

@@ -8,9 +8,9 @@ use dkm_core::Timestamp;
 
 use super::report::{ControllerFacts, ms};
 use crate::audit::first_name;
-use crate::name::parent;
 use crate::ldap::{Connection, Found, LdapError, Search};
 use crate::name;
+use crate::name::parent;
 use crate::repository::AdRepository;
 use crate::security::{Domain, Guid, Sid};
 

@@ -327,7 +327,7 @@ impl Member {
 
     /// How many replicas held a record when they were read last.
     #[must_use]
-    pub fn held_by(&self, room: Room, name: &SlotName, digest: Digest) -> usize {
+    pub fn holders(&self, room: Room, name: &SlotName, digest: Digest) -> usize {
         self.replicas.keys().filter(|replica| self.is_held_by(**replica, room, name, digest)).count()
     }
 

@@ -57,7 +57,7 @@ impl Engine {
     fn some_lack(&self, record: &Record, slot: &SlotName, digest: Digest) -> bool {
         let state = self.state();
         let read = state.replicas.iter().filter(|report| report.error.is_none()).count();
-        state.member.held_by(record.room(), slot, digest) < read
+        state.member.holders(record.room(), slot, digest) < read
     }
 
     fn put_on_others(&self, record: &Record, slot: &SlotName) {
@@ -82,7 +82,7 @@ impl Engine {
 
     fn tell_if_few_hold(&self, record: &Record, slot: &SlotName, digest: Digest) {
         let known = self.parts.repository.replicas();
-        let held = self.state().member.held_by(record.room(), slot, digest);
+        let held = self.state().member.holders(record.room(), slot, digest);
         let needed = self.policy().map_or(1, |policy| policy.replicas_needed(known));
         if held < needed {
             tracing::warn!(
