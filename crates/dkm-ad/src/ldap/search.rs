@@ -75,7 +75,7 @@ pub(crate) fn any_of(filters: Vec<Filter>) -> Filter {
     Filter::Or(SetOf::from_vec(filters))
 }
 
-/// It does not hold; nor does it of what may not be read.
+/// It does not hold. Of what may not be read, Samba says so whatever the value is.
 pub(crate) fn not(filter: Filter) -> Filter {
     Filter::Not(Box::new(filter))
 }

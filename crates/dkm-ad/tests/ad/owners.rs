@@ -178,14 +178,30 @@ fn material_is_out_of_reach(stage: &Stage) -> Result<()> {
         format!("(thumbnailPhoto={})", escaped(bytes)),
         "(thumbnailPhoto>=\\00)".to_owned(),
         "(thumbnailPhoto<=\\ff)".to_owned(),
-        "(!(thumbnailPhoto=\\00))".to_owned(),
         format!("(|(thumbnailPhoto={}*)(thumbnailPhoto=\\00*))", escaped(&bytes[..4])),
         format!("(&(objectClass=contact)(thumbnailPhoto={}*))", escaped(&bytes[..4])),
         format!("(thumbnailPhoto:2.5.13.18:={})", escaped(bytes)),
         "(l=*)".to_owned(),
     ];
+    let negated = |right: String, wrong: &str| {
+        [right, wrong.to_owned()].map(|value| format!("(!(thumbnailPhoto={value}))"))
+    };
+    let negations = [
+        negated(escaped(bytes), "\\00"),
+        negated(format!("{}*", escaped(&bytes[..4])), "\\00*"),
+        negated(format!("*{}*", escaped(&bytes[72..76])), "*\\00\\01\\02\\03\\04*"),
+        ["(!(thumbnailPhoto>=\\00))".to_owned(), "(!(thumbnailPhoto>=\\ff))".to_owned()],
+        ["(!(thumbnailPhoto=*))".to_owned(), "(!(photo=*))".to_owned()],
+    ];
     let member = Person::with_fresh_ticket(stage, &stage.maker)?;
     ensure!(member.search(&objects.keys, "one", &guesses[1], &["1.1"])?.entries() == 1, "a member finds it");
+    let told = |filter: &str| {
+        Ok::<_, anyhow::Error>(member.search(&objects.keys, "one", filter, &["1.1"])?.entries())
+    };
+    ensure!(
+        (told(&negations[1][0])?, told(&negations[1][1])?) == (0, 1),
+        "and a member is told a right guess"
+    );
     let auditor = stage.auditor()?;
     let people = [
         ("owner", Person::with_fresh_ticket(stage, &scene.keeper)?),
@@ -212,6 +228,13 @@ fn material_is_out_of_reach(stage: &Stage) -> Result<()> {
             }
             let answer = person.search(&objects.key, "base", filter, &["1.1"])?;
             ensure!(answer.entries() == 0, "{who} {filter}: {answer:?}");
+        }
+        // What does not match may be told, but alike for a right guess and a wrong one.
+        for pair in &negations {
+            let found = |filter: &str| -> Result<usize> {
+                Ok(person.search(&objects.keys, "one", filter, &["1.1"])?.done()?.entries())
+            };
+            ensure!(found(&pair[0])? == found(&pair[1])?, "{who}: {pair:?} tells a right guess");
         }
         // A comparison is answered alike, right or wrong.
         let compare = |value: &[u8]| {

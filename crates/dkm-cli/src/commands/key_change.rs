@@ -49,10 +49,11 @@ fn change(
     });
     shell.terminal.result(&value, || {
         let now = now.map_or_else(String::new, |now| format!(" is {}", state(now)));
-        let protecting = match (view.protects_for_members(), &view.protecting) {
-            (Some(key), _) | (None, Ok(key)) => format!("The group protects with {key}."),
-            (None, Err(why)) => format!("The group can't protect: {why}."),
-        };
+        let why = || view.protecting.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        let protecting = view.protects_for_members().map_or_else(
+            || format!("The group can't protect: {}.", why()),
+            |key| format!("The group protects with {key}."),
+        );
         format!("Key {id}{now}. {protecting}\n")
     })
 }
