@@ -105,8 +105,8 @@ fn access_is_put_right_again() {
     let [planned, done, audited] = commands("repair").try_into().unwrap();
     let key = world.key();
     let honest = world.domain.descriptor(&key).unwrap();
-    let (head, dacl) = honest.split_once("(A;;GA;;;SY)").unwrap();
-    world.domain.set_descriptor(&key, &format!("{head}(A;;GA;;;SY)(A;;RPRC;;;AU){dacl}")).unwrap();
+    let (head, dacl) = honest.split_at(honest.find('(').unwrap());
+    world.domain.set_descriptor(&key, &format!("{head}(A;;RPRC;;;AU){dacl}")).unwrap();
     assert!(!world.run(&world.maker, "printf x | dkm protect -g mail").status.success());
     // Who is not in the recovery group may look, and learns how to get further.
     let ldif = world.succeeds(&world.maker, &planned);

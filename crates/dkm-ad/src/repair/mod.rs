@@ -93,6 +93,8 @@ pub struct Done {
     pub left: Vec<Left>,
     /// Refusals of single accounts that were left as they are.
     pub refusals_kept: Vec<String>,
+    /// Creators who are not in the new readers group, as far as this account sees it: they can't read what they make.
+    pub creators_outside: Vec<String>,
     /// Why nothing was done here, if so.
     pub failure: Option<String>,
 }

@@ -23,6 +23,8 @@ pub struct Plan {
     pub objects: usize,
     /// The objects that are not as they should be.
     pub deviants: Vec<Deviant>,
+    /// Creators who are not in the new readers group, as far as this account sees it: they can't read what they make.
+    pub creators_outside: Vec<String>,
     /// Objects whose descriptor this account may not read.
     pub unread: Vec<String>,
     /// The changes that lead there, each object once. Between the first and the last of them a client may see some
@@ -71,6 +73,7 @@ fn plan_on(
 ) -> Result<Plan, RepairError> {
     let mut work = Work::begin(repository, number, group, limits)?;
     let target = work.target(task)?;
+    let creators_outside = work.creators_outside(&target)?;
     let (survey, settled) = (&work.survey, target.settled());
     let mut changes = Vec::new();
     if survey.trustees != settled {
@@ -94,6 +97,7 @@ fn plan_on(
         replaced: target.former.iter().map(ToString::to_string).collect(),
         objects: survey.objects.len(),
         deviants: deviants(survey, &target, limits),
+        creators_outside,
         unread,
         changes,
     })

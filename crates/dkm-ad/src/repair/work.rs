@@ -74,7 +74,8 @@ impl Work {
     ) -> Result<(Sid, Vec<Sid>, Done), RepairError> {
         let target = self.target(task)?;
         self.must_be_in_recovery()?;
-        self.note_deviants(&target);
+        self.done.deviants = deviants(&self.survey, &target, self.limits);
+        self.done.creators_outside = self.creators_outside(&target)?;
         let replaced = target.former.clone();
         if !replaced.is_empty() {
             self.write_down(&target, progress)?;
@@ -270,9 +271,20 @@ impl Work {
         }
     }
 
-    /// Notes how the objects differ from what they should be, before anything is changed.
-    pub(super) fn note_deviants(&mut self, target: &Trustees) {
-        self.done.deviants = deviants(&self.survey, target, self.limits);
+    /// Creators who will not be able to read what they make, if the readers group is to be another.
+    pub(super) fn creators_outside(&mut self, target: &Trustees) -> Result<Vec<String>, RepairError> {
+        let mut outside = Vec::new();
+        if target.former.is_empty() {
+            return Ok(outside);
+        }
+        for creator in &target.creators {
+            let is_outside = *creator != target.readers
+                && self.replica.token_of(*creator)?.is_some_and(|token| !token.contains(&target.readers));
+            if is_outside {
+                outside.push(self.named(*creator));
+            }
+        }
+        Ok(outside)
     }
 
     /// Owners that only whoever takes ownership can change.

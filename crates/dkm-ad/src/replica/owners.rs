@@ -44,7 +44,8 @@ impl AdReplica {
         Ok(taken)
     }
 
-    fn token_of(&mut self, account: Sid) -> Result<Option<&BTreeSet<Sid>>, RepositoryError> {
+    /// What an account is a member of, by any nesting.
+    pub(crate) fn token_of(&mut self, account: Sid) -> Result<Option<&BTreeSet<Sid>>, RepositoryError> {
         if !self.owners.0.contains_key(&account) {
             let search = Search::base(format!("<SID={account}>"), vec!["tokenGroups"]);
             let token = match self.connection.search(&search) {

@@ -6,13 +6,14 @@ use anyhow::{Context as _, Result, ensure};
 use dkm::ErrorKind;
 use dkm::blocking::Group;
 use dkm::core::Room;
+use dkm::core::policy::Policy;
 use dkm_ad::repair::{Limits, Report, Task, carry_out};
 use dkm_ad::{AdUrl, Identity};
 use dkm_testbed::{Account, Domain, Group as Readers, Scope};
 
 use super::stage::{Stage, Test};
 use super::two::{
-    LIMITS, client_at, context, fails, new_group, opens, protecting, quick, readers, url_of, while_apart,
+    LIMITS, client_at, context, fails, new_group, opens, protecting, readers, url_of, while_apart,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -38,8 +39,10 @@ impl<'a> Scene<'a> {
         let operator = stage.account("operator")?;
         let from = readers(stage, &[&stage.maker, &old])?;
         let to = readers(stage, &[&stage.maker, &new])?;
+        // A rolled key waits for so long that the first one protects until the end.
+        let policy = Policy { min_replicas: 1, ..Stage::policy() };
         let group =
-            client_at(stage, &stage.maker, 0)?.create_group(new_group(name, quick(), &stage.maker, &from))?;
+            client_at(stage, &stage.maker, 0)?.create_group(new_group(name, policy, &stage.maker, &from))?;
         let blob = group.protect(&context(), b"secret")?;
         let dn = format!("CN=recovery,{}", stage.url().container_dn());
         let recovery = Readers { sam: String::new(), sid: String::new(), dn };

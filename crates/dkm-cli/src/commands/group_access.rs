@@ -27,6 +27,12 @@ pub(crate) fn run(order: &Order<'_>, shell: &Shell) -> Result {
     let group = shell.group_id(None)?;
     // Read first: what can't be done at all is not recorded, and what is recorded says how much it is.
     let plan = plan(&repository, group, &order.task, order.limits)?;
+    for creator in &plan.creators_outside {
+        let message =
+            format!("{creator} adds keys, and is not in the new readers group: it can't read what it makes");
+        let advice = "put it into that group, and give it a fresh ticket, before or soon after";
+        shell.terminal.warn("creator-outside", &message, Some(advice));
+    }
     if order.dry_run {
         let ldif = plan.ldif();
         shell.terminal.result(&json!({"plan": plan, "ldif": ldif}), || told(&plan))?;

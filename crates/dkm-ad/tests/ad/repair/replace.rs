@@ -138,6 +138,7 @@ fn are_replaced_on_open_connections_too(stage: &Stage) -> Result<()> {
     let operator = Operator::new(stage)?;
     let report = operator.run(scene.id(), &scene.task(), Limits::default())??;
     nothing_left(&report)?;
+    ensure!(report.controllers[0].creators_outside.is_empty(), "{report:?}");
     ensure!(report.readers == scene.to.sid && report.replaced == [scene.from.sid.clone()], "{report:?}");
     scene.is_done()?;
     // On the connections that were open all the while, and for clients that ran.
@@ -319,7 +320,10 @@ fn not_replaced_by_what_can_be_none(stage: &Stage) -> Result<()> {
     scene.goes_on(&scene.client(&scene.old)?)?;
     let to = Task::ReplaceReaders { to: empty.sam.clone() };
     let limits = Limits { even_if_empty: true, ..Limits::default() };
-    nothing_left(&operator.run(scene.id(), &to, limits)??)?;
+    let report = operator.run(scene.id(), &to, limits)??;
+    nothing_left(&report)?;
+    let outside = &report.controllers[0].creators_outside;
+    ensure!(outside.len() == 1 && outside[0].contains(&stage.maker.sid), "{report:?}");
     scene.reads_nothing(&scene.both)
 }
 
