@@ -47,7 +47,7 @@ pub(crate) fn serve(url: &str, group: &str, pipe: &Path, journal: &Path) -> Resu
     loop {
         // Opens when somebody writes, and comes to its end when he has done.
         for line in BufReader::new(File::open(pipe)?).lines() {
-            match line?.split_once(' ').map_or_else(|| ("", ""), |words| words) {
+            match line?.split_once(' ').unwrap_or_default() {
                 ("republish", reason) if !reason.trim().is_empty() => republish(&group, reason),
                 ("end", _) => return Ok(()),
                 _ => println!("not understood: say \"republish REASON\", or \"end now\""),

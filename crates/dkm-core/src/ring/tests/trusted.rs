@@ -219,7 +219,7 @@ fn a_successor_is_none_the_worse_for_the_loss_of_what_it_succeeded() {
             k.origin = Origin::Restored;
             k.activates_at_ms = activates.0;
         });
-        copy.name = copy.record.slot(crate::id::GroupId::default(), 0);
+        copy.name = copy.record.slot(GroupId::default(), 0);
         copy
     };
     let distrust =
