@@ -36,18 +36,28 @@ const LOOK_UP_LIMIT: Duration = Duration::from_secs(10);
 /// # Errors
 /// DNS does not answer, or knows none, or none of them answers: says what was asked and what came.
 pub(crate) fn controllers(url: &AdUrl) -> Result<Vec<Controller>, String> {
-    find(url).map_err(|why| format!("{why}; name domain controllers with ?dc= to do without DNS"))
+    with_silent(url, WANTED_MIN)
 }
 
-fn find(url: &AdUrl) -> Result<Vec<Controller>, String> {
+/// As [`controllers`], without any that is silent.
+fn that_answer(url: &AdUrl) -> Result<Vec<Controller>, String> {
+    with_silent(url, 0)
+}
+
+fn with_silent(url: &AdUrl, up_to: usize) -> Result<Vec<Controller>, String> {
+    find(url, up_to).map_err(|why| format!("{why}; name domain controllers with ?dc= to do without DNS"))
+}
+
+fn find(url: &AdUrl, silent_up_to: usize) -> Result<Vec<Controller>, String> {
     let domain = url.domain.as_str();
     let resolver = Resolver::of_system()?;
     let named = |site: Option<&str>| -> Result<Vec<Candidate>, String> {
         Ok(dns::controllers(&resolver, domain, site)?.into_iter().map(Candidate::from).collect())
     };
     let mut everywhere = named(None)?;
-    if everywhere.is_empty() {
-        everywhere = by_address(domain)?;
+    let by_address = everywhere.is_empty();
+    if by_address {
+        everywhere = at_addresses(domain)?;
     }
     let mut poll = Poll::about(domain);
     let site = match &url.site {
@@ -69,13 +79,18 @@ fn find(url: &AdUrl) -> Result<Vec<Controller>, String> {
         everywhere.into_iter().filter(|candidate| !near.contains(candidate)).collect();
     let near = poll.hear(&near, TAKEN_MAX);
     let answers = near.iter().filter(|heard| heard.usable().is_some()).count();
-    let elsewhere = poll.hear(&elsewhere, TAKEN_MAX - answers.min(NEAR_MAX));
-    let chosen = choose(&near, &elsewhere);
+    // Addresses come in another order each time: of all that answer, the same are to be the first for everybody.
+    let wanted = if by_address { elsewhere.len() } else { TAKEN_MAX - answers.min(NEAR_MAX) };
+    let mut elsewhere = poll.hear(&elsewhere, wanted);
+    if by_address {
+        elsewhere.sort_by_key(|heard| heard.usable().map(|controller| controller.host));
+    }
+    let chosen = choose(&near, &elsewhere, silent_up_to);
     if chosen.is_empty() { Err(none_of(domain, &[near, elsewhere].concat())) } else { Ok(chosen) }
 }
 
 /// Every domain controller registers its addresses under the domain's own name, too. Which it is, it says itself.
-fn by_address(domain: &str) -> Result<Vec<Candidate>, String> {
+fn at_addresses(domain: &str) -> Result<Vec<Candidate>, String> {
     let name = domain.to_owned();
     let addresses: Vec<SocketAddr> = patience::within(LOOK_UP_LIMIT, move || {
         (name.as_str(), PORT).to_socket_addrs().map(Iterator::collect).map_err(|error| error.to_string())
@@ -87,8 +102,8 @@ fn by_address(domain: &str) -> Result<Vec<Candidate>, String> {
     Ok(addresses.into_iter().map(Candidate::Address).collect())
 }
 
-/// Which of those that were asked are used.
-fn choose(near: &[Heard], elsewhere: &[Heard]) -> Vec<Controller> {
+/// Which of those that were asked are used; silent ones as long as there are fewer than this.
+fn choose(near: &[Heard], elsewhere: &[Heard], silent_up_to: usize) -> Vec<Controller> {
     let usable = |heard: &[Heard]| heard.iter().filter_map(Heard::usable).collect::<Vec<_>>();
     let (mut near_ones, others) = (usable(near), usable(elsewhere));
     let more = near_ones.split_off(near_ones.len().min(NEAR_MAX));
@@ -104,7 +119,10 @@ fn choose(near: &[Heard], elsewhere: &[Heard]) -> Vec<Controller> {
     take(near_ones, TAKEN_MAX);
     take(others, TAKEN_MAX);
     if take(more, TAKEN_MAX) > 0 {
-        take([near, elsewhere].into_iter().flatten().filter_map(Heard::may_come_back).collect(), WANTED_MIN);
+        take(
+            [near, elsewhere].into_iter().flatten().filter_map(Heard::may_come_back).collect(),
+            silent_up_to,
+        );
     }
     chosen
 }
@@ -153,7 +171,7 @@ mod tests {
     }
 
     fn chosen(near: &[Heard], elsewhere: &[Heard]) -> Vec<String> {
-        choose(near, elsewhere).into_iter().map(|controller| controller.host).collect()
+        choose(near, elsewhere, WANTED_MIN).into_iter().map(|controller| controller.host).collect()
     }
 
     #[test]
@@ -173,6 +191,8 @@ mod tests {
         assert_eq!(chosen(&[down("n1"), up("n2")], &[up("f1"), down("f2")]), ["n2", "f1"]);
         assert_eq!(chosen(&[down("n1"), up("n2")], &[down("f1")]), ["n2", "n1"]);
         assert_eq!(chosen(&[], &[down("f1"), down("f2"), up("f3")]), ["f3", "f1"]);
+        // Whoever looks for another in the place of a silent one does not find the silent one.
+        assert_eq!(choose(&[down("n1")], &[up("f1")], 0).len(), 1);
         // One that can never be used does not come back: it is read-only, or another than was named.
         let unfit = heard("f1", Err(false));
         assert_eq!(chosen(&[up("n1")], &[unfit.clone(), down("f2")]), ["n1", "f2"]);

@@ -124,7 +124,7 @@ impl Heard {
 /// How one is asked.
 type Ask = dyn Fn(&Candidate) -> Result<Presence, Silence> + Send + Sync;
 
-/// Asks candidates, nobody twice.
+/// Asks candidates; who has answered is not asked again.
 pub(super) struct Poll {
     ask: Arc<Ask>,
     heard: Vec<Heard>,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::controllers;
+use super::that_answer;
 use crate::url::{AdUrl, Controller};
 
 /// How long after one look DNS is left in peace, however many domain controllers fail meanwhile.
@@ -64,7 +64,7 @@ impl Slots {
         let (slots, url) = (self.clone(), url.clone());
         let looks = thread::Builder::new().name("dkm-ad discovery".to_owned());
         // Without a thread it is tried again after a while.
-        let _ = looks.spawn(move || match controllers(&url) {
+        let _ = looks.spawn(move || match that_answer(&url) {
             Ok(found) => slots.take_in(found),
             Err(why) => {
                 tracing::warn!(domain = url.domain, why, "domain controllers can't be looked up again")

@@ -117,6 +117,8 @@ pub(super) enum Step {
 /// A Kerberos session with one service.
 pub(super) struct Kerberos {
     context: ClientCtx,
+    /// The service's name, for people.
+    service: String,
     established: bool,
     send_max: usize,
 }
@@ -147,7 +149,7 @@ impl Kerberos {
             | CtxFlags::GSS_C_CONF_FLAG
             | CtxFlags::GSS_C_INTEG_FLAG;
         let context = ClientCtx::new(identity.credentials()?, target, flags, Some(GSS_MECH_KRB5));
-        Ok(Self { context, established: false, send_max: 0 })
+        Ok(Self { context, service, established: false, send_max: 0 })
     }
 
     /// One step of the handshake. `token` is what the server sent, none to begin with.
@@ -156,7 +158,8 @@ impl Kerberos {
     /// No ticket, the wrong server, or a server that does not seal.
     pub(super) fn step(&mut self, token: Option<&[u8]>) -> Result<Step, LdapError> {
         if !self.established {
-            let next = self.context.step(token, None).map_err(kerberos("signing in"))?;
+            let doing = format!("signing in to {}", self.service);
+            let next = self.context.step(token, None).map_err(kerberos(&doing))?;
             // Complete: the server's offer of layers comes with its next answer.
             self.established = self.context.is_complete();
             return Ok(Step::Send(next.map(|buffer| buffer.to_vec()).unwrap_or_default()));

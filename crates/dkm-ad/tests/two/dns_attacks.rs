@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
-use dkm_testbed::{Domain, FIRST_SITE};
+use dkm_testbed::{Account, Domain, FIRST_SITE};
 
 use super::discovery::{DC1, DC2, OPEN, told};
 use super::stage::{Stage, Test};
@@ -54,13 +54,52 @@ fn pass(mut from: impl Read, mut to: TcpStream, change: impl Fn(&mut [u8])) {
     let _ = to.shutdown(Shutdown::Both);
 }
 
+/// A computer of the domain that its administrator has turned against it.
+fn computer(domain: &Domain) -> Result<Account> {
+    let dn = format!("CN=WEB,CN=Computers,{}", domain.base());
+    domain.modify_ldif(&format!(
+        "dn: {dn}\nobjectClass: computer\nsAMAccountName: WEB$\nuserAccountControl: 4096\n\
+         dNSHostName: web.dkm.test\n"
+    ))?;
+    let mut web = Account {
+        sam: "WEB$".to_owned(),
+        dn,
+        sid: String::new(),
+        password: String::new(),
+        keytab: domain.folder().join("clients/web.keytab"),
+        principal: format!("WEB$@{}", domain.realm()),
+    };
+    domain.set_password(&mut web, "Aa1-of the computer")?;
+    domain.keytab(&web)?;
+    Ok(web)
+}
+
+/// Whether an account can give itself the name of a service.
+fn may_be_called(domain: &Domain, account: &Account, name: &str) -> Result<bool> {
+    let change = domain.folder().join("clients/name.ldif");
+    let text = format!(
+        "dn: {}\nchangetype: modify\nadd: servicePrincipalName\nservicePrincipalName: {name}\n",
+        account.dn
+    );
+    std::fs::write(&change, text)?;
+    let cache = domain.ccache_at(domain, account, None)?;
+    let mut modify = Command::new("ldapmodify");
+    modify.args(["-Q", "-Y", "GSSAPI", "-H", &domain.ldap_url(), "-f"]).arg(&change);
+    let output = modify.envs(domain.env_with(&cache)).output()?;
+    // Refused is not the same as not understood.
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success() || said.contains("spn validation failed"), "{said}");
+    Ok(output.status.success())
+}
+
 fn dns_a_computer_of_the_domain_is_not_taken_for_a_domain_controller(stage: &Stage) -> Result<()> {
-    let owner = stage.account("svc-web")?;
     let (target, servers) = stage.with(|domain| {
-        domain.modify_ldif(&format!(
-            "dn: {}\nchangetype: modify\nadd: servicePrincipalName\nservicePrincipalName: ldap/web.dkm.test\n",
-            owner.dn
-        ))?;
+        let web = computer(domain)?;
+        // It may call itself what it likes, but not a domain controller.
+        ensure!(may_be_called(domain, &web, "ldap/web.dkm.test")?, "the impostor has no name at all");
+        for name in ["ldap/web.dkm.test/dkm.test", "ldap/web.dkm.test/DKM"] {
+            ensure!(!may_be_called(domain, &web, name)?, "the impostor is called {name}");
+        }
         domain.replicate()?;
         // Kerberos gives everybody a ticket for the host by itself, and nobody one for it as a domain controller.
         let cache = domain.ccache(domain.admin(), None)?;
@@ -69,8 +108,8 @@ fn dns_a_computer_of_the_domain_is_not_taken_for_a_domain_controller(stage: &Sta
             kvno.args([service]).envs(domain.env_with(&cache)).stdout(Stdio::null()).stderr(Stdio::null());
             Ok(kvno.status()?.success())
         };
-        ensure!(ticket("ldap/web.dkm.test")?, "the impostor has no name at all");
-        ensure!(!ticket("ldap/web.dkm.test/dkm.test")?, "the impostor has a domain controller's name");
+        ensure!(ticket("ldap/web.dkm.test")?, "the impostor has no ticket");
+        ensure!(!ticket("ldap/web.dkm.test/dkm.test")?, "the impostor has a domain controller's ticket");
         let port = impostor(domain.addresses()[0])?.port();
         let target = format!("web.dkm.test {port} 0 200");
         domain.dns(domain, "add", &domain.name(), ["web", "A", "127.0.0.1"])?;
@@ -90,7 +129,8 @@ fn dns_a_computer_of_the_domain_is_not_taken_for_a_domain_controller(stage: &Sta
     let found = found?;
     let lines: Vec<&str> = found.lines().collect();
     ensure!(lines.len() == 3 && lines[0].starts_with("web.dkm.test fails"), "{found}");
-    ensure!(lines[0].contains("ldap/web.dkm.test/dkm.test@DKM.TEST not found"), "{found}");
+    ensure!(lines[0].contains("signing in to ldap/web.dkm.test/dkm.test@DKM.TEST"), "{found}");
+    ensure!(lines[0].contains("not found in Kerberos database"), "{found}");
     ensure!(lines[1..] == [format!("{DC1} works"), format!("{DC2} works")], "{found}");
     Ok(())
 }

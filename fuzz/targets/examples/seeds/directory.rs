@@ -71,7 +71,7 @@ fn netlogon() {
         ("read-only", 23, 0x10BD, two),
         ("no-client-site", 23, 0x11BD, two),
     ] {
-        let answer = [&head(kind, flags), names, &tail].concat();
+        let answer = [head(kind, flags).as_slice(), names, tail.as_slice()].concat();
         dkm_ad::Presence::parse(&answer).unwrap();
         write("netlogon", name, &answer);
     }
