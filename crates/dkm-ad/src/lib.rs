@@ -18,6 +18,6 @@ pub mod security;
 mod url;
 
 pub use client::{DEFAULT_ROOT_KEYS, open};
-pub use ldap::{Identity, LdapError};
+pub use ldap::{Identity, LdapError, Transport};
 pub use repository::{AdRepository, Limits};
 pub use url::{AdUrl, Controller, DEFAULT_CONTAINER, ParseAdUrlError};

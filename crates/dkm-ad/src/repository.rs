@@ -8,7 +8,7 @@ use dkm::repository::{Replica, Repository, RepositoryError};
 use dkm_core::policy::Policy;
 use dkm_core::{GroupId, ReplicaId, RepositoryId, Timestamp};
 
-use crate::ldap::{Connection, Found, Identity, LdapError, NO_SUCH_OBJECT, Search};
+use crate::ldap::{Connection, Found, Identity, LdapError, NO_SUCH_OBJECT, Search, Transport};
 use crate::name;
 use crate::patience;
 use crate::replica::AdReplica;
@@ -66,8 +66,13 @@ impl AdRepository {
     /// [`RepositoryError::Unavailable`] if DNS names none.
     pub fn open(url: AdUrl, identity: Option<Identity>, limits: Limits) -> Result<Self, RepositoryError> {
         let controllers = if url.controllers.is_empty() {
-            crate::discovery::controllers(&url.domain)
-                .map_err(|why| RepositoryError::Unavailable { location: url.to_string(), why })?
+            let mut found = crate::discovery::controllers(&url.domain)
+                .map_err(|why| RepositoryError::Unavailable { location: url.to_string(), why })?;
+            if url.transport != Transport::Kerberos {
+                // DNS tells of LDAP alone; LDAPS is on its own port of the same hosts.
+                found.iter_mut().for_each(|controller| controller.port = url.port());
+            }
+            found
         } else {
             url.controllers.clone()
         };
@@ -193,9 +198,11 @@ impl Shared {
             why: format!("it has no replica {number}"),
         })?;
         let (controller, identity, limits) = (controller.clone(), self.identity.clone(), self.limits);
+        let transport = self.url.transport.clone();
         patience::within(limits.connect, move || {
             let addresses = controller.addresses()?;
-            Connection::open(&controller.host, &addresses, &identity, limits.connect, limits.request)
+            let (host, connect) = (&controller.host, limits.connect);
+            Connection::open(host, &addresses, &transport, &identity, connect, limits.request)
                 .map_err(|error| error.to_string())
         })
         .and_then(|signed_in| signed_in)

@@ -13,7 +13,7 @@ mod removal;
 mod stage;
 mod story;
 #[path = "../support/mod.rs"]
-#[allow(dead_code, reason = "the tests with two domain controllers need all of it")]
+#[allow(dead_code, reason = "the other tests against domains need all of it")]
 mod support;
 
 use std::process::ExitCode;
