@@ -21,6 +21,6 @@ mod url;
 
 pub use client::{DEFAULT_ROOT_KEYS, open};
 pub use discovery::Presence;
-pub use ldap::{Identity, LdapError};
+pub use ldap::{Identity, LdapError, Transport};
 pub use repository::{AdRepository, Limits};
 pub use url::{AdUrl, Controller, DEFAULT_CONTAINER, ParseAdUrlError};

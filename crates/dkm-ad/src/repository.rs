@@ -9,7 +9,7 @@ use dkm_core::policy::Policy;
 use dkm_core::{GroupId, ReplicaId, RepositoryId, Timestamp};
 
 use crate::discovery::Slots;
-use crate::ldap::{Connection, Found, Identity, LdapError, NO_SUCH_OBJECT, Search};
+use crate::ldap::{Connection, Found, Identity, LdapError, NO_SUCH_OBJECT, Search, Transport};
 use crate::name;
 use crate::patience;
 use crate::replica::AdReplica;
@@ -197,17 +197,22 @@ impl Shared {
     }
 
     fn sign_in(self: &Arc<Self>, number: usize) -> Result<Connection, RepositoryError> {
-        let controller = self.controllers.get(number).ok_or_else(|| RepositoryError::NotARepository {
+        let mut controller = self.controllers.get(number).ok_or_else(|| RepositoryError::NotARepository {
             location: self.url.to_string(),
             why: format!("it has no replica {number}"),
         })?;
         let (identity, limits) = (self.identity.clone(), self.limits);
+        let transport = self.url.transport.clone();
         // Whom the URL names is trusted to be a domain controller. Whom DNS names has to be one.
         let domain = self.url.controllers.is_empty().then(|| self.url.domain.clone());
+        if domain.is_some() && transport != Transport::Kerberos {
+            // DNS tells of LDAP alone; LDAPS is on its own port of the same hosts.
+            controller.port = self.url.port();
+        }
         let signed_in = patience::within(limits.connect, move || {
             let addresses = controller.addresses()?;
-            let (host, domain) = (&controller.host, domain.as_deref());
-            Connection::open(host, domain, &addresses, &identity, limits.connect, limits.request)
+            let (host, domain, connect) = (&controller.host, domain.as_deref(), limits.connect);
+            Connection::open(host, domain, &addresses, &transport, &identity, connect, limits.request)
                 .map_err(|error| error.to_string())
         })
         .and_then(|signed_in| signed_in);

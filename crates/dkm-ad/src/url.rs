@@ -5,8 +5,12 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::ldap::Transport;
+
 /// LDAP's port; everything on it is sealed by Kerberos.
 pub(crate) const PORT: u16 = 389;
+/// The port of LDAP in TLS.
+const TLS_PORT: u16 = 636;
 /// Most domain controllers of a list.
 const CONTROLLERS_MAX: usize = 64;
 
@@ -21,6 +25,8 @@ const CONTROLLERS_MAX: usize = 64;
 ///   which site the client's address is.
 /// * `principal=svc-mail@EXAMPLE.COM` — whose credentials, if the environment has those of several.
 /// * `root-keys=/folder` — where the root keys lie, for groups whose policy wraps keys.
+/// * `tls=yes` — LDAPS: TLS on port 636 instead of Kerberos's sealing on 389.
+/// * `ca=/file` — the authorities that are believed for that, in PEM. Without it: those of the system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdUrl {
     /// The domain's DNS name, in lower case.
@@ -35,6 +41,8 @@ pub struct AdUrl {
     pub principal: Option<String>,
     /// The folder of root keys.
     pub root_keys: Option<PathBuf>,
+    /// How connections are protected.
+    pub transport: Transport,
 }
 
 /// A domain controller, as it is named in a URL.
@@ -73,6 +81,14 @@ impl AdUrl {
     pub fn container_dn(&self) -> String {
         format!("{},{}", self.container, self.domain_dn())
     }
+
+    /// The port of domain controllers whose port is not told.
+    pub(crate) fn port(&self) -> u16 {
+        match self.transport {
+            Transport::Kerberos => PORT,
+            Transport::Tls { .. } => TLS_PORT,
+        }
+    }
 }
 
 impl Controller {
@@ -91,33 +107,44 @@ impl Controller {
     }
 }
 
-impl FromStr for Controller {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
+impl Controller {
+    /// Reads `name[@address[:port]]`.
+    fn parse(text: &str, default: u16) -> Result<Self, String> {
         let (host, address) =
             text.split_once('@').map_or((text, None), |(host, address)| (host, Some(address)));
         let host = host_name(host)?;
         let (address, port) = match address {
-            None => (None, PORT),
+            None => (None, default),
             Some(address) => address
                 .parse::<SocketAddr>()
                 .map(|address| (Some(address.ip()), address.port()))
-                .or_else(|_| address.parse::<IpAddr>().map(|address| (Some(address), PORT)))
+                .or_else(|_| address.parse::<IpAddr>().map(|address| (Some(address), default)))
                 .map_err(|_| format!("{address:?} is no IP address"))?,
         };
         Ok(Self { host, address, port })
+    }
+
+    /// As it stands in a URL.
+    fn shown(&self, default: u16) -> String {
+        match self.address {
+            None => self.host.clone(),
+            Some(address) if self.port == default => format!("{}@{address}", self.host),
+            Some(address) => format!("{}@{}", self.host, SocketAddr::new(address, self.port)),
+        }
+    }
+}
+
+impl FromStr for Controller {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text, PORT)
     }
 }
 
 impl fmt::Display for Controller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.host)?;
-        match self.address {
-            None => Ok(()),
-            Some(address) if self.port == PORT => write!(f, "@{address}"),
-            Some(address) => write!(f, "@{}", SocketAddr::new(address, self.port)),
-        }
+        f.write_str(&self.shown(PORT))
     }
 }
 
@@ -173,16 +200,12 @@ impl FromStr for AdUrl {
             site: None,
             principal: None,
             root_keys: None,
+            transport: Transport::Kerberos,
         };
+        let (mut list, mut ca) = (None, None);
         for pair in query.into_iter().flat_map(|query| query.split('&')) {
             match pair.split_once('=') {
-                Some(("dc", list)) if url.controllers.is_empty() => {
-                    url.controllers =
-                        list.split(',').map(str::parse).collect::<Result<_, _>>().map_err(&odd)?;
-                    if url.controllers.len() > CONTROLLERS_MAX {
-                        return Err(odd(format!("more than {CONTROLLERS_MAX} domain controllers")));
-                    }
-                }
+                Some(("dc", names)) if list.is_none() => list = Some(names),
                 Some(("site", site)) if is_site(site) && url.site.is_none() => {
                     url.site = Some(site.to_owned());
                 }
@@ -192,7 +215,28 @@ impl FromStr for AdUrl {
                 Some(("root-keys", folder)) if !folder.is_empty() && url.root_keys.is_none() => {
                     url.root_keys = Some(PathBuf::from(folder));
                 }
+                Some(("tls", "yes")) if url.transport == Transport::Kerberos => {
+                    url.transport = Transport::Tls { ca: None };
+                }
+                Some(("tls", _)) => {
+                    return Err(odd(format!("{pair:?} is not understood: tls=yes, or nothing, once")));
+                }
+                Some(("ca", file)) if !file.is_empty() && ca.is_none() => ca = Some(PathBuf::from(file)),
                 _ => return Err(odd(format!("{pair:?} is not understood"))),
+            }
+        }
+        match (&mut url.transport, ca) {
+            (Transport::Tls { ca: wanted }, ca) => *wanted = ca,
+            (Transport::Kerberos, Some(_)) => return Err(odd("ca= is of use with tls=yes only".to_owned())),
+            (Transport::Kerberos, None) => {}
+        }
+        // Which port a name means depends on all of the URL.
+        let port = url.port();
+        if let Some(list) = list {
+            let read = |name| Controller::parse(name, port);
+            url.controllers = list.split(',').map(read).collect::<Result<_, _>>().map_err(&odd)?;
+            if url.controllers.len() > CONTROLLERS_MAX {
+                return Err(odd(format!("more than {CONTROLLERS_MAX} domain controllers")));
             }
         }
         if url.site.is_some() && !url.controllers.is_empty() {
@@ -216,12 +260,17 @@ impl fmt::Display for AdUrl {
         }
         let mut pairs = Vec::new();
         if !self.controllers.is_empty() {
-            let list: Vec<_> = self.controllers.iter().map(ToString::to_string).collect();
+            let port = self.port();
+            let list: Vec<_> = self.controllers.iter().map(|controller| controller.shown(port)).collect();
             pairs.push(format!("dc={}", list.join(",")));
         }
         pairs.extend(self.site.iter().map(|site| format!("site={site}")));
         pairs.extend(self.principal.iter().map(|name| format!("principal={name}")));
         pairs.extend(self.root_keys.iter().map(|folder| format!("root-keys={}", folder.display())));
+        if let Transport::Tls { ca } = &self.transport {
+            pairs.push("tls=yes".to_owned());
+            pairs.extend(ca.iter().map(|file| format!("ca={}", file.display())));
+        }
         if pairs.is_empty() { Ok(()) } else { write!(f, "?{}", pairs.join("&")) }
     }
 }
@@ -238,6 +287,8 @@ mod tests {
             "ad://example.com?dc=dc1.example.com,dc2.example.com@10.0.0.2",
             "ad://example.com?site=Branch Office",
             "ad://example.com?dc=dc1.example.com@[::1]:3389&principal=svc@EXAMPLE.COM&root-keys=/k",
+            "ad://example.com?tls=yes",
+            "ad://example.com?dc=dc1.example.com@10.0.0.1,dc2.example.com@10.0.0.2:389&tls=yes&ca=/etc/ca.pem",
         ] {
             assert_eq!(text.parse::<AdUrl>().unwrap().to_string(), text);
         }
@@ -263,6 +314,10 @@ mod tests {
             ("ad://example.com?dc=dc1&site=a", "names them"),
             ("ad://example.com?password=x", "understood"),
             ("ad://example.com?root-keys=", "understood"),
+            ("ad://example.com?tls=no", "tls=yes"),
+            ("ad://example.com?tls=yes&tls=yes", "once"),
+            ("ad://example.com?ca=/etc/ca.pem", "tls=yes"),
+            ("ad://example.com?tls=yes&ca=", "understood"),
         ] {
             let error = text.parse::<AdUrl>().unwrap_err().to_string();
             assert!(error.contains(why) && error.contains("expected ad://"), "{text}: {error}");

@@ -1,6 +1,7 @@
 //! A whole domain, as a test sees it.
 
 use std::env;
+use std::fs;
 use std::io::{self, Write as _};
 use std::net::Ipv4Addr;
 use std::ops::Deref;
@@ -39,7 +40,7 @@ impl Default for Options {
             realm: "DKM.TEST".to_owned(),
             host: "dc1".to_owned(),
             second: None,
-            sasl_inside_tls: true,
+            sasl_inside_tls: false,
             dns: false,
         }
     }
@@ -139,6 +140,19 @@ impl Domain {
         self.restart_controller(self)
     }
 
+    /// As [`Domain::restart`], with another answer to SASL binds inside TLS than [`Options::sasl_inside_tls`] says, until
+    /// it is told again.
+    ///
+    /// # Errors
+    /// Samba fails.
+    pub fn restart_with_sasl_inside_tls(&self, allowed: bool) -> Result<()> {
+        let options = Options { sasl_inside_tls: allowed, ..self.options.clone() };
+        let home = &self.controllers[0].folder;
+        let conf = fs::read_to_string(self.tool_conf())?;
+        fs::write(home.join("smb.conf"), conf + &crate::files::server_conf(home, &options))?;
+        self.restart()
+    }
+
     /// As [`Domain::restart`], of any controller.
     ///
     /// # Errors
@@ -195,6 +209,12 @@ impl Domain {
         let target = |controller: &Controller| format!("{}@{}", controller.fqdn(), controller.address());
         let targets: Vec<String> = self.controllers.iter().map(target).collect();
         format!("ad://{}?dc={}", self.name(), targets.join(","))
+    }
+
+    /// As [`Domain::url`], with TLS, whose certificates our authority gives.
+    #[must_use]
+    pub fn tls_url(&self) -> String {
+        format!("{}&tls=yes&ca={}", self.url(), self.authority().display())
     }
 
     /// Addresses of all controllers.

@@ -12,6 +12,9 @@ pub enum LdapError {
     /// Kerberos gave no ticket, or the two sides do not know each other.
     #[error("Kerberos: {0}; get a ticket with kinit, or name a keytab in KRB5_CLIENT_KTNAME")]
     Kerberos(String),
+    /// The connection can't be protected by TLS, or not as it must.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// What it sent is not what the protocol allows.
     #[error("it does not speak LDAP as expected: {0}")]
     Protocol(String),

@@ -1,4 +1,5 @@
-//! Kerberos: who we are, who the domain controller is, and the sealing of everything between (RFC 4752).
+//! Kerberos: who we are, who the domain controller is, and the sealing of everything between (RFC 4752), unless TLS does
+//! that.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,6 +16,8 @@ use super::LdapError;
 
 /// The layer that seals, in the bit mask of RFC 4752 §3.1.
 const CONFIDENTIALITY: u8 = 4;
+/// No layer.
+const NONE: u8 = 1;
 /// The largest sealed message that we take: what Active Directory offers too.
 const MESSAGE_LEN_MAX: u32 = 0x00FF_FFFF;
 
@@ -121,6 +124,8 @@ pub(super) struct Kerberos {
     service: String,
     established: bool,
     send_max: usize,
+    /// What binds the session to the TLS connection that it lies in; then Kerberos adds no layer of its own.
+    binding: Option<Vec<u8>>,
 }
 
 impl fmt::Debug for Kerberos {
@@ -130,11 +135,17 @@ impl fmt::Debug for Kerberos {
 }
 
 impl Kerberos {
-    /// Prepares a session with `ldap/<host>`. The ticket names the host: another server can't stand in for it.
+    /// Prepares a session with `ldap/<host>`. The ticket names the host: another server can't stand in for it. A session
+    /// in TLS has a binding, and no layer; others seal.
     ///
     /// With a domain it is a session with `ldap/<host>/<domain>`: a name of three parts, which the domain gives to its
     /// domain controllers only. Any computer of the domain may have the other.
-    pub(super) fn new(identity: &Identity, host: &str, domain: Option<&str>) -> Result<Self, LdapError> {
+    pub(super) fn new(
+        identity: &Identity,
+        host: &str,
+        domain: Option<&str>,
+        binding: Option<Vec<u8>>,
+    ) -> Result<Self, LdapError> {
         let (service, kind) = match domain {
             None => (format!("ldap@{host}"), GSS_NT_HOSTBASED_SERVICE),
             // A domain's realm is its name in capitals.
@@ -143,23 +154,24 @@ impl Kerberos {
             }
         };
         let target = Name::new(service.as_bytes(), Some(kind)).map_err(kerberos("the service's name"))?;
-        let flags = CtxFlags::GSS_C_MUTUAL_FLAG
-            | CtxFlags::GSS_C_REPLAY_FLAG
-            | CtxFlags::GSS_C_SEQUENCE_FLAG
-            | CtxFlags::GSS_C_CONF_FLAG
-            | CtxFlags::GSS_C_INTEG_FLAG;
+        let mut flags =
+            CtxFlags::GSS_C_MUTUAL_FLAG | CtxFlags::GSS_C_REPLAY_FLAG | CtxFlags::GSS_C_SEQUENCE_FLAG;
+        // Active Directory is said to refuse sessions in TLS that ask for layers. The library may say that it has them.
+        if binding.is_none() {
+            flags |= CtxFlags::GSS_C_CONF_FLAG | CtxFlags::GSS_C_INTEG_FLAG;
+        }
         let context = ClientCtx::new(identity.credentials()?, target, flags, Some(GSS_MECH_KRB5));
-        Ok(Self { context, service, established: false, send_max: 0 })
+        Ok(Self { context, service, established: false, send_max: 0, binding })
     }
 
     /// One step of the handshake. `token` is what the server sent, none to begin with.
     ///
     /// # Errors
-    /// No ticket, the wrong server, or a server that does not seal.
+    /// No ticket, the wrong server, or a server that does not seal; in TLS, one that can't do without.
     pub(super) fn step(&mut self, token: Option<&[u8]>) -> Result<Step, LdapError> {
         if !self.established {
             let doing = format!("signing in to {}", self.service);
-            let next = self.context.step(token, None).map_err(kerberos(&doing))?;
+            let next = self.context.step(token, self.binding.as_deref()).map_err(kerberos(&doing))?;
             // Complete: the server's offer of layers comes with its next answer.
             self.established = self.context.is_complete();
             return Ok(Step::Send(next.map(|buffer| buffer.to_vec()).unwrap_or_default()));
@@ -172,6 +184,9 @@ impl Kerberos {
             return Err(LdapError::Protocol("its offer of security layers is not 4 bytes long".to_owned()));
         };
         let held = self.context.flags().map_err(kerberos("what was agreed"))?;
+        if self.binding.is_some() {
+            return self.without_layer(layers, held);
+        }
         let wanted = CtxFlags::GSS_C_MUTUAL_FLAG | CtxFlags::GSS_C_CONF_FLAG | CtxFlags::GSS_C_INTEG_FLAG;
         if layers & CONFIDENTIALITY == 0 || !held.contains(wanted) {
             return Err(LdapError::Kerberos("the server does not seal connections".to_owned()));
@@ -190,6 +205,21 @@ impl Kerberos {
     /// What is left of the service ticket that the session was opened with.
     pub(super) fn ticket_left(&self) -> Option<Duration> {
         self.context.lifetime().ok()
+    }
+
+    /// Ends the handshake of a session in TLS.
+    fn without_layer(&mut self, layers: u8, held: CtxFlags) -> Result<Step, LdapError> {
+        if !held.contains(CtxFlags::GSS_C_MUTUAL_FLAG) {
+            return Err(LdapError::Kerberos("the server did not prove which it is".to_owned()));
+        }
+        if layers & NONE == 0 {
+            return Err(LdapError::Tls(
+                "it wants Kerberos to seal within TLS, too: use its LDAP port, without tls=yes".to_owned(),
+            ));
+        }
+        // Without a layer there is no largest message.
+        let answer = self.context.wrap(false, &[NONE, 0, 0, 0]).map_err(kerberos("the choice of layers"))?;
+        Ok(Step::Finish(answer.to_vec()))
     }
 
     /// How much may be sealed in one piece for this server.

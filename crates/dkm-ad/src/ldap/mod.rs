@@ -1,11 +1,13 @@
-//! A small LDAP client: what a repository needs of RFC 4511, over connections that Kerberos seals.
+//! A small LDAP client: what a repository needs of RFC 4511, over connections that Kerberos seals, or TLS.
 //!
 //! Messages are encoded and decoded by `rasn`; here are the order of messages, deadlines, and paging (RFC 2696).
 
+mod binding;
 mod error;
 mod found;
 mod kerberos;
 mod search;
+mod tls;
 mod wire;
 
 use std::collections::VecDeque;
@@ -29,6 +31,8 @@ use rasn_ldap::{
 
 use self::error::refused;
 use self::kerberos::{Kerberos, Step};
+use self::tls::Tls;
+pub use self::tls::Transport;
 use self::wire::Wire;
 
 /// How many times a handshake goes back and forth at most; Kerberos needs two.
@@ -40,7 +44,7 @@ const UNSIGNED_LEN_MAX: usize = 64 << 10;
 /// Most answers that are kept for later requests: what a few searches asked at once may give.
 const EARLY_MAX: usize = 10_000;
 
-/// A connection to one domain controller, signed in and sealed.
+/// A connection to one domain controller, signed in, and sealed or in TLS.
 #[derive(Debug)]
 pub(crate) struct Connection {
     wire: Wire,
@@ -67,8 +71,9 @@ fn values(values: Vec<Vec<u8>>) -> rasn::types::SetOf<rasn::types::OctetString> 
 }
 
 impl Connection {
-    /// Connects to a domain controller, signs in by Kerberos and seals the connection, within `connect`; from then on
-    /// each request may take `limit`. Where a domain is given, the host must be a domain controller of it.
+    /// Connects to a domain controller, signs in by Kerberos and seals the connection unless it is in TLS, within
+    /// `connect`; from then on each request may take `limit`. Where a domain is given, the host must be a domain
+    /// controller of it.
     ///
     /// # Errors
     /// It does not answer, is another one than `host`, or turns the account away.
@@ -76,12 +81,19 @@ impl Connection {
         host: &str,
         domain: Option<&str>,
         addresses: &[SocketAddr],
+        transport: &Transport,
         identity: &Identity,
         connect: Duration,
         limit: Duration,
     ) -> Result<Self, LdapError> {
+        let tls = match transport {
+            Transport::Kerberos => None,
+            Transport::Tls { ca } => Some(Tls::new(host, ca.as_deref())?),
+        };
         let mut connection = Self::unsigned(addresses, connect, limit)?;
-        let mut kerberos = Kerberos::new(identity, host, domain)?;
+        let binding = tls.map(|tls| connection.wire.encrypt_with(tls)).transpose()?;
+        let in_tls = binding.is_some();
+        let mut kerberos = Kerberos::new(identity, host, domain, binding)?;
         let mut token: Option<Vec<u8>> = None;
         for _ in 0..HANDSHAKE_STEPS_MAX {
             let (send, last) = match kerberos.step(token.as_deref())? {
@@ -99,16 +111,19 @@ impl Connection {
             };
             match answer.result_code {
                 ResultCode::Success if last => {
-                    connection.wire.seal_with(kerberos)?;
+                    if !in_tls {
+                        connection.wire.seal_with(kerberos)?;
+                    }
                     return Ok(connection);
                 }
                 ResultCode::SaslBindInProgress if !last => {
                     token = Some(answer.server_sasl_creds.map(|token| token.to_vec()).unwrap_or_default());
                 }
-                // Success before the layers are agreed would leave the connection unsealed.
+                // Success before the layers are agreed would leave the connection unsealed, or the server unproven.
                 ResultCode::Success => {
                     return Err(LdapError::Kerberos("the server does not seal connections".to_owned()));
                 }
+                code if in_tls => return Err(refused_in_tls(code, &answer.diagnostic_message.0)),
                 code => return Err(refused(code, &answer.diagnostic_message.0)),
             }
         }
@@ -249,6 +264,26 @@ pub(crate) fn ask_unsigned(
     connection.wire.at_most(UNSIGNED_LEN_MAX);
     connection.found_max = 1;
     connection.find(search)
+}
+
+/// Why a sign-in within TLS was turned away.
+fn refused_in_tls(code: ResultCode, message: &str) -> LdapError {
+    /// `SEC_E_BAD_BINDINGS`, as Active Directory writes it.
+    const BAD_BINDINGS: &str = "80090346";
+    let refused = refused(code, message);
+    if code == ResultCode::StrongerAuthRequired {
+        return LdapError::Tls(format!(
+            "it takes no Kerberos sign-in within TLS: {refused}; use its LDAP port, without tls=yes, or set \
+             \"ldap server require strong auth = allow_sasl_over_tls\" in its smb.conf (Samba before 4.21)"
+        ));
+    }
+    if message.contains(BAD_BINDINGS) {
+        return LdapError::Tls(format!(
+            "it sees another certificate than the one shown here: {refused}; something between that ends TLS, such as a \
+             load balancer or an attacker, must go"
+        ));
+    }
+    refused
 }
 
 fn succeeded(result: &LdapResult) -> Result<(), LdapError> {

@@ -1,6 +1,6 @@
-//! The stream to a domain controller: LDAP messages out and in, sealed, each within a deadline.
+//! The stream to a domain controller: LDAP messages out and in, sealed or in TLS, each within a deadline.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -8,15 +8,18 @@ use zeroize::Zeroizing;
 
 use super::LdapError;
 use super::kerberos::Kerberos;
+use super::tls::Tls;
 
 /// The longest message that is taken: a page of 1 000 records at their longest, and some.
 const MESSAGE_LEN_MAX: usize = 128 << 20;
+/// As much as a TLS record holds, RFC 8446 §5.1.
+const TLS_RECORD_LEN_MAX: usize = 16 << 10;
 
 /// A connected stream.
 #[derive(Debug)]
 pub(super) struct Wire {
     stream: TcpStream,
-    kerberos: Option<Kerberos>,
+    layer: Layer,
     /// Opened bytes that are not a whole message yet. They may hold keys.
     plain: Zeroizing<Vec<u8>>,
     taken: usize,
@@ -25,12 +28,58 @@ pub(super) struct Wire {
     longest: usize,
 }
 
-fn unreachable(doing: &str) -> impl Fn(std::io::Error) -> LdapError + '_ {
+/// What lies between messages and the stream.
+#[derive(Debug)]
+enum Layer {
+    /// Nothing.
+    Open,
+    /// Kerberos seals.
+    Sealed(Kerberos),
+    /// TLS.
+    Tls(Box<Tls>),
+}
+
+/// A stream whose every read and write ends by the deadline.
+struct Timed<'a> {
+    stream: &'a TcpStream,
+    deadline: Instant,
+}
+
+impl Read for Timed<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            self.stream.set_read_timeout(Some(remaining(self.deadline)?))?;
+            match self.stream.read(into) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(ErrorKind::TimedOut.into()),
+                other => return other,
+            }
+        }
+    }
+}
+
+impl Write for Timed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            self.stream.set_write_timeout(Some(remaining(self.deadline)?))?;
+            match self.stream.write(bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(ErrorKind::TimedOut.into()),
+                other => return other,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+fn unreachable(doing: &str) -> impl Fn(io::Error) -> LdapError + '_ {
     move |error| {
-        use std::io::ErrorKind::{TimedOut, UnexpectedEof, WouldBlock};
         let why = match error.kind() {
-            TimedOut | WouldBlock => "it did not answer in time".to_owned(),
-            UnexpectedEof => "it closed the connection".to_owned(),
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => "it did not answer in time".to_owned(),
+            ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
             _ => error.to_string(),
         };
         LdapError::Unreachable(format!("{doing}: {why}"))
@@ -52,7 +101,7 @@ impl Wire {
                 Ok(stream) => {
                     return Ok(Self {
                         stream,
-                        kerberos: None,
+                        layer: Layer::Open,
                         plain: Zeroizing::default(),
                         taken: 0,
                         deadline,
@@ -75,6 +124,16 @@ impl Wire {
         self.deadline = deadline;
     }
 
+    /// From now on everything goes through TLS. Answers what binds a sign-in to this connection.
+    ///
+    /// # Errors
+    /// The server is another one than TLS was prepared for, does not speak it, or is too slow.
+    pub(super) fn encrypt_with(&mut self, mut tls: Tls) -> Result<Vec<u8>, LdapError> {
+        let binding = tls.handshake(&mut self.timed(), unreachable("the TLS handshake"))?;
+        self.layer = Layer::Tls(Box::new(tls));
+        Ok(binding)
+    }
+
     /// From now on everything is sealed.
     ///
     /// # Errors
@@ -83,7 +142,7 @@ impl Wire {
         if self.taken != self.plain.len() {
             return Err(LdapError::Protocol("it sent more than it was asked for before sealing".to_owned()));
         }
-        self.kerberos = Some(kerberos);
+        self.layer = Layer::Sealed(kerberos);
         Ok(())
     }
 
@@ -95,10 +154,11 @@ impl Wire {
     /// Sends messages in one go.
     pub(super) fn send(&mut self, messages: &[u8]) -> Result<(), LdapError> {
         let sending = unreachable("sending");
-        let left = remaining(self.deadline).map_err(&sending)?;
-        self.stream.set_write_timeout(Some(left)).map_err(&sending)?;
-        let Some(kerberos) = &mut self.kerberos else {
-            return self.stream.write_all(messages).map_err(&sending);
+        let mut stream = Timed { stream: &self.stream, deadline: self.deadline };
+        let kerberos = match &mut self.layer {
+            Layer::Open => return stream.write_all(messages).map_err(&sending),
+            Layer::Tls(tls) => return tls.write(&mut stream, messages, &sending),
+            Layer::Sealed(kerberos) => kerberos,
         };
         let mut frames = Vec::new();
         for part in messages.chunks(kerberos.send_max()) {
@@ -108,7 +168,7 @@ impl Wire {
             frames.extend_from_slice(&len.to_be_bytes());
             frames.extend_from_slice(&sealed);
         }
-        self.stream.write_all(&frames).map_err(&sending)
+        stream.write_all(&frames).map_err(&sending)
     }
 
     /// The next whole message.
@@ -134,16 +194,15 @@ impl Wire {
     }
 
     fn fill(&mut self) -> Result<(), LdapError> {
-        // What was read goes first. The vector grows rarely; what it leaves behind when it moves is wiped.
-        let rest = self.plain.len() - self.taken;
-        self.plain.copy_within(self.taken.., 0);
-        self.plain.truncate(rest);
-        self.taken = 0;
-        if self.kerberos.is_none() {
-            let mut buffer = [0u8; 4096];
-            let read = self.read_some(&mut buffer)?;
-            self.plain.extend_from_slice(buffer.get(..read).unwrap_or_default());
-            return Ok(());
+        // What was read goes first.
+        if self.taken > 0 {
+            let rest = self.plain.len() - self.taken;
+            self.plain.copy_within(self.taken.., 0);
+            self.plain.truncate(rest);
+            self.taken = 0;
+        }
+        if !matches!(self.layer, Layer::Sealed(_)) {
+            return self.fill_some();
         }
         let mut head = [0u8; 4];
         self.read_exact(&mut head)?;
@@ -154,45 +213,54 @@ impl Wire {
         }
         let mut sealed = vec![0u8; len];
         self.read_exact(&mut sealed)?;
-        let mut grown = Zeroizing::new(Vec::new());
-        if self.plain.capacity() - self.plain.len() < len {
-            grown = Zeroizing::new(Vec::with_capacity((self.plain.len() + len).next_power_of_two()));
-            grown.extend_from_slice(&self.plain);
-        }
-        if grown.capacity() > 0 {
-            std::mem::swap(&mut self.plain, &mut grown);
-        }
-        match &mut self.kerberos {
-            Some(kerberos) => kerberos.open(&sealed, &mut self.plain),
-            None => Ok(()),
+        self.make_room(len);
+        match &mut self.layer {
+            Layer::Sealed(kerberos) => kerberos.open(&sealed, &mut self.plain),
+            Layer::Open | Layer::Tls(_) => Ok(()),
         }
     }
 
-    fn read_some(&mut self, into: &mut [u8]) -> Result<usize, LdapError> {
+    /// Reads what is there, of a stream that has no frames of ours.
+    fn fill_some(&mut self) -> Result<(), LdapError> {
         let waiting = unreachable("waiting for an answer");
-        let left = remaining(self.deadline).map_err(&waiting)?;
-        self.stream.set_read_timeout(Some(left)).map_err(&waiting)?;
-        match self.stream.read(into) {
-            Ok(0) => Err(waiting(std::io::ErrorKind::UnexpectedEof.into())),
-            Ok(read) => Ok(read),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Ok(0),
-            Err(error) => Err(waiting(error)),
+        self.make_room(TLS_RECORD_LEN_MAX);
+        let before = self.plain.len();
+        self.plain.resize(before + TLS_RECORD_LEN_MAX, 0);
+        let mut stream = Timed { stream: &self.stream, deadline: self.deadline };
+        let into = self.plain.get_mut(before..).unwrap_or_default();
+        let read = match &mut self.layer {
+            Layer::Tls(tls) => tls.read(&mut stream, into, &waiting),
+            Layer::Open | Layer::Sealed(_) => stream.read(into).map_err(&waiting),
+        };
+        self.plain.truncate(before + *read.as_ref().unwrap_or(&0));
+        match read? {
+            0 => Err(waiting(ErrorKind::UnexpectedEof.into())),
+            _ => Ok(()),
         }
+    }
+
+    /// Lets the vector take as many bytes more. It grows rarely; what it leaves behind when it moves is wiped.
+    fn make_room(&mut self, len: usize) {
+        if self.plain.capacity() - self.plain.len() < len {
+            let mut grown = Zeroizing::new(Vec::with_capacity((self.plain.len() + len).next_power_of_two()));
+            grown.extend_from_slice(&self.plain);
+            std::mem::swap(&mut self.plain, &mut grown);
+        }
+    }
+
+    fn timed(&self) -> Timed<'_> {
+        Timed { stream: &self.stream, deadline: self.deadline }
     }
 
     fn read_exact(&mut self, into: &mut [u8]) -> Result<(), LdapError> {
-        let mut done = 0;
-        while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            done += self.read_some(rest)?;
-        }
-        Ok(())
+        self.timed().read_exact(into).map_err(unreachable("waiting for an answer"))
     }
 }
 
 /// What is left until the deadline.
-fn remaining(deadline: Instant) -> std::io::Result<Duration> {
+fn remaining(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(std::io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+    if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
 /// How long the message is that begins here, head included; none if the head is not whole yet. X.690 §8.1.

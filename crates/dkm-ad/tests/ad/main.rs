@@ -17,7 +17,7 @@ mod shown;
 mod stage;
 mod story;
 #[path = "../support/mod.rs"]
-#[allow(dead_code, reason = "the tests with two domain controllers need all of it")]
+#[allow(dead_code, reason = "the other tests against domains need all of it")]
 mod support;
 
 use std::process::ExitCode;

@@ -48,12 +48,12 @@ impl Stage {
     }
 
     /// Makes a repository in the domain.
-    pub(crate) fn set_up(domain: Domain) -> Result<()> {
+    pub(crate) fn set_up(domain: Domain, url: &str) -> Result<()> {
         let configuration = std::env::var_os(CONFIGURATION).context("no place for krb5.conf")?;
         std::fs::copy(domain.krb5_conf(), configuration)?;
         let maker = domain.add_user("svc-maker")?;
         let auditors = domain.add_group("dkm-auditors")?;
-        let url: AdUrl = domain.url().parse()?;
+        let url: AdUrl = url.parse()?;
         let admin = domain.admin();
         let administrator = (admin.principal.clone(), admin.password.clone());
         // Whatever controller is asked, it is to know the maker.

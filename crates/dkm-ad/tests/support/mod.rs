@@ -15,6 +15,10 @@ use crate::stage::{Stage, Test};
 pub(crate) const CONFIGURATION: &str = "KRB5_CONFIG";
 /// Where Kerberos finds tickets: a folder.
 const TICKETS: &str = "KRB5CCNAME";
+/// Where a server finds its keys: a file.
+pub(crate) const SERVER_KEYS: &str = "KRB5_KTNAME";
+/// Where TLS finds the authorities that the system believes: a file.
+pub(crate) const AUTHORITIES: &str = "SSL_CERT_FILE";
 /// Set in the process that runs the tests.
 const CHILD: &str = "DKM_AD_TEST_CHILD";
 
@@ -41,6 +45,9 @@ fn try_run(options: &Options, alone: bool, tests: Vec<Test>) -> Result<ExitCode>
             .env(CONFIGURATION, folder.path().join("krb5.conf"))
             // Whatever tickets the caller has: the tests bring their own.
             .env(TICKETS, format!("DIR:{}", tickets.display()))
+            // What a test puts there: keys of servers that it plays, and authorities that the system believes.
+            .env(SERVER_KEYS, folder.path().join("server.keytab"))
+            .env(AUTHORITIES, folder.path().join("authorities.pem"))
             .status()?;
         return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
@@ -49,7 +56,9 @@ fn try_run(options: &Options, alone: bool, tests: Vec<Test>) -> Result<ExitCode>
     }
     if !arguments.list {
         let Some(domain) = Domain::start_or_skip(options)? else { return Ok(ExitCode::SUCCESS) };
-        Stage::set_up(domain)?;
+        // A domain where Kerberos may sign in inside TLS is there for that.
+        let url = if options.sasl_inside_tls { domain.tls_url() } else { domain.url() };
+        Stage::set_up(domain, &url)?;
     }
     let trials = tests
         .into_iter()

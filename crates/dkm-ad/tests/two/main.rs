@@ -16,6 +16,7 @@ mod repair;
 #[allow(dead_code, reason = "the tests with one domain controller need the rest")]
 mod stage;
 #[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "the tests of TLS need all of it")]
 mod support;
 mod two;
 
