@@ -16,6 +16,7 @@ mod repository;
 mod roles;
 pub mod security;
 mod url;
+pub mod windows;
 
 pub use client::{DEFAULT_ROOT_KEYS, open};
 pub use ldap::{Identity, LdapError};

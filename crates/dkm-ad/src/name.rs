@@ -28,6 +28,20 @@ pub(crate) fn escaped(value: &str) -> String {
     text
 }
 
+/// The name of an object's parent: what follows the first comma that is not escaped, RFC 4514 §2.4.
+pub(crate) fn parent(dn: &str) -> Option<&str> {
+    let mut escaped = false;
+    for (at, c) in dn.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            ',' => return dn.get(at + 1..),
+            _ => {}
+        }
+    }
+    None
+}
+
 /// An object by its id rather than its name: it is found after it was moved or renamed. MS-ADTS §3.1.1.3.1.2.4.
 pub(crate) fn by_guid(guid: &[u8; 16]) -> String {
     let hex: String = guid.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -80,6 +94,13 @@ mod tests {
         assert_eq!(escaped(" a,b=c\\ "), "\\ a\\,b\\=c\\\\\\ ");
         assert_eq!(escaped("#1"), "\\#1");
         assert_eq!(escaped("a\nb"), "a\\0ab");
+    }
+
+    #[test]
+    fn parents_begin_after_the_first_comma_that_is_not_escaped() {
+        assert_eq!(parent("CN=a,DC=b,DC=c"), Some("DC=b,DC=c"));
+        assert_eq!(parent("CN=a\\,b\\\\,DC=c"), Some("DC=c"));
+        assert_eq!(parent("DC=c"), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::holders::{Attribute, Place};
 use super::known;
 use super::report::Principal;
 use crate::ldap::{Connection, Found, LdapError, NO_SUCH_OBJECT, Scope, Search, any_of, equal};
+use crate::name::parent;
 use crate::repository::{AdRepository, Shared};
 use crate::security::{Access, Domain, Guid, OwnerRights, SecurityDescriptor, Sid, Token, guid};
 
@@ -108,20 +109,6 @@ impl Object {
 fn first_name(dn: &str) -> String {
     let first = parent(dn).map_or(dn, |parent| &dn[..dn.len() - parent.len() - 1]);
     first.split_once('=').map_or(first, |(_, value)| value).to_owned()
-}
-
-/// The name of an object's parent: what follows the first comma that is not escaped, RFC 4514 §2.4.
-pub(super) fn parent(dn: &str) -> Option<&str> {
-    let mut escaped = false;
-    for (at, c) in dn.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            ',' => return dn.get(at + 1..),
-            _ => {}
-        }
-    }
-    None
 }
 
 /// A container's name, and itself if it is seen.
@@ -387,11 +374,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parents_begin_after_the_first_comma_that_is_not_escaped() {
-        assert_eq!(parent("CN=a,DC=b,DC=c"), Some("DC=b,DC=c"));
-        assert_eq!(parent("CN=a\\,b\\\\,DC=c"), Some("DC=c"));
-        assert_eq!(parent("DC=c"), None);
+    fn first_names_end_at_the_first_comma_that_is_not_escaped() {
         assert_eq!(first_name("CN=svc a,DC=c"), "svc a");
+        assert_eq!(first_name("CN=a\\,b,DC=c"), "a\\,b");
         assert_eq!(first_name("DC=c"), "c");
     }
 }
