@@ -31,9 +31,11 @@ mod network;
 mod process;
 mod second;
 mod start;
+mod tap;
 mod template;
 
 pub use accounts::{Account, Group};
 pub use admin::{Entry, Scope};
-pub use controller::Controller;
+pub use controller::{Contact, Controller};
 pub use domain::{Domain, Options};
+pub use tap::{Tap, Traffic};

@@ -14,7 +14,7 @@ use dkm::repository::{
 };
 use dkm_core::member::Rights;
 use dkm_core::record::RECORD_LEN_MAX;
-use dkm_core::{GroupId, KeyId, Principal, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
+use dkm_core::{Digest, GroupId, KeyId, Principal, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
 
 pub(crate) use self::create::RECOVERY;
 use self::records::{BYTES, Batch, CONTENT, KEY, Listed, about, unreadable};
@@ -30,6 +30,8 @@ use crate::security::Sid;
 const HALF_A_SECOND_MS: u64 = 500;
 /// Bytes of an `objectGUID`, with which a stamp begins.
 const GUID_LEN: usize = 16;
+/// Bytes of a mark that say whose view of which store it is of.
+const VIEW_LEN: usize = 16 + 32;
 /// The name of the object in `control` that announces a group.
 pub(crate) const ANNOUNCED: &str = "announced";
 
@@ -98,13 +100,24 @@ impl AdReplica {
     /// The mark of a reading that began with what this connection was told to begin with.
     fn mark(&self) -> Option<Vec<u8>> {
         let usn = self.greeting.usn;
-        (usn > 0).then(|| [self.greeting.replica.0.as_slice(), &usn.to_be_bytes()].concat())
+        (usn > 0).then(|| [&self.mark_of_view()[..], &usn.to_be_bytes()].concat())
     }
 
-    /// What was given away by then: if the mark is of this very store.
+    /// What was given away by then: if the mark is of this very store, as seen by whom it is seen now.
     fn usn_of(&self, mark: &[u8]) -> Option<u64> {
-        let (replica, usn) = mark.split_at_checked(16)?;
-        (replica == self.greeting.replica.0).then(|| usn.try_into().ok().map(u64::from_be_bytes)).flatten()
+        let (view, usn) = mark.split_at_checked(VIEW_LEN)?;
+        (view == self.mark_of_view()).then(|| usn.try_into().ok().map(u64::from_be_bytes)).flatten()
+    }
+
+    /// Which store this is, and who looks at it: a ticket with other groups may show what was hidden, and nothing was
+    /// written then.
+    fn mark_of_view(&self) -> [u8; VIEW_LEN] {
+        let token: Vec<u8> = self.greeting.token.iter().flat_map(Sid::to_bytes).collect();
+        let mut mark = [0; VIEW_LEN];
+        let (store, view) = mark.split_at_mut(16);
+        store.copy_from_slice(&self.greeting.replica.0);
+        view.copy_from_slice(Digest::of(&token).as_bytes());
+        mark
     }
 
     pub(crate) fn error(&self, what: &str) -> impl Fn(LdapError) -> RepositoryError + use<> {
