@@ -18,6 +18,7 @@ mod repository;
 mod roles;
 pub mod security;
 mod url;
+pub mod windows;
 
 pub use client::{DEFAULT_ROOT_KEYS, open};
 pub use discovery::Presence;

@@ -28,6 +28,20 @@ pub(crate) fn escaped(value: &str) -> String {
     text
 }
 
+/// The name of an object's parent: what follows the first comma that is not escaped, RFC 4514 §2.4.
+pub(crate) fn parent(dn: &str) -> Option<&str> {
+    let mut escaped = false;
+    for (at, c) in dn.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            ',' => return dn.get(at + 1..),
+            _ => {}
+        }
+    }
+    None
+}
+
 /// An object by its id rather than its name: it is found after it was moved or renamed. MS-ADTS §3.1.1.3.1.2.4.
 pub(crate) fn by_guid(guid: &[u8; 16]) -> String {
     let hex: String = guid.iter().map(|byte| format!("{byte:02x}")).collect();

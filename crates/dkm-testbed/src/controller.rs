@@ -28,6 +28,20 @@ pub struct Controller {
     pub(crate) keytabs: Mutex<Option<Helper>>,
 }
 
+/// Objects that are added in one transaction.
+const CONTACTS_AT_ONCE: usize = 500;
+
+/// A `contact` object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contact {
+    /// `cn` and `displayName`; nothing in it that a distinguished name would have to escape.
+    pub name: String,
+    /// `l`.
+    pub l: String,
+    /// `thumbnailPhoto`.
+    pub photo: Vec<u8>,
+}
+
 /// A test that panicked has not broken what it held.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -199,13 +213,13 @@ impl Controller {
         helper.ask(request)
     }
 
-    pub(crate) fn export_keytab(&self, path: &Path, principal: &str) -> Result<()> {
+    pub(crate) fn export_keytab(&self, path: &Path, principals: &[&str]) -> Result<()> {
         let mut helper = lock(&self.keytabs);
         let helper = match &mut *helper {
             Some(helper) => helper,
             none => none.insert(Helper::start(&[self.tool_conf().as_ref()])?),
         };
-        helper.ask(&json!({"do": "export_keytab", "path": path, "principal": principal}))?;
+        helper.ask(&json!({"do": "export_keytab", "path": path, "principals": principals}))?;
         Ok(())
     }
 
@@ -316,6 +330,27 @@ impl Controller {
     /// There is no such object, or the place is taken.
     pub fn rename(&self, dn: &str, to: &str) -> Result<()> {
         self.ask(&json!({"do": "rename", "dn": dn, "to": to})).map(drop)
+    }
+
+    /// Makes `contact` objects beside a model, with its security descriptor.
+    ///
+    /// # Errors
+    /// There is no model, or a name is taken.
+    pub fn add_contacts_like(&self, model: &str, contacts: &[Contact]) -> Result<()> {
+        let (_, parent) = model.split_once(',').context("the model has no parent")?;
+        let sddl = self.descriptor(model)?;
+        for batch in contacts.chunks(CONTACTS_AT_ONCE) {
+            let mut ldif = String::new();
+            for Contact { name, l, photo } in batch {
+                ldif += &format!(
+                    "dn: CN={name},{parent}\nchangetype: add\nobjectClass: contact\ndisplayName: {name}\nl: {l}\n\
+                     showInAdvancedViewOnly: TRUE\nthumbnailPhoto:: {}\nnTSecurityDescriptor: {sddl}\n\n",
+                    admin::base64(photo)
+                );
+            }
+            self.modify_ldif(&ldif)?;
+        }
+        Ok(())
     }
 
     /// Has an LDAP client bind with a Kerberos ticket and read the domain's head.

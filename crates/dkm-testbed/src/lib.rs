@@ -33,11 +33,13 @@ mod network;
 mod process;
 mod second;
 mod start;
+mod tap;
 mod template;
 
 pub use accounts::{Account, Group};
 pub use admin::{Entry, Scope};
 pub use backup::Backup;
-pub use controller::Controller;
+pub use controller::{Contact, Controller};
 pub use domain::{Domain, Options};
 pub use names::FIRST_SITE;
+pub use tap::{Tap, Traffic};

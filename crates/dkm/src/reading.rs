@@ -54,7 +54,8 @@ pub(crate) struct GroupReading {
     pub(crate) unread: Vec<Unread>,
 }
 
-/// After so many readings of changes alone, a whole list is read: it shows what was removed.
+/// After so many readings of changes alone, a whole list is read: it shows what was removed. Readings of a store that was
+/// not written to since the last whole list do not count.
 const WHOLE_EVERY: u32 = 12;
 
 /// What was read of a replica before: equal stamps need not be read again.
@@ -86,13 +87,15 @@ impl Known {
 
     /// Every entry of a room, with what has changed in its place; and the next mark.
     fn entries(&self, room: Room, changes: Changes) -> (Vec<Entry>, Option<Mark>) {
-        let since_whole = |partial: bool| {
-            if partial { self.marks.get(&room).map_or(0, |mark| mark.since_whole) + 1 } else { 0 }
-        };
-        let mark = |partial| changes.mark.map(|mark| Mark { mark, since_whole: since_whole(partial) });
-        let (entries, object_len) = match changes.listing {
-            Listing::Whole(entries) => return (entries, mark(false)),
+        let Changes { listing, mark } = changes;
+        let (entries, object_len) = match listing {
+            Listing::Whole(entries) => return (entries, mark.map(|mark| Mark { mark, since_whole: 0 })),
             Listing::Since { entries, object_len } => (entries, object_len),
+        };
+        let since_whole = match self.marks.get(&room) {
+            // Nothing at all was written since the whole list was read, so nothing is gone from it.
+            Some(before) if before.since_whole == 0 && mark.as_ref() == Some(&before.mark) => 0,
+            before => before.map_or(0, |before| before.since_whole) + 1,
         };
         let object = |entry: &Entry| entry.stamp.get(..object_len).unwrap_or(&entry.stamp).to_vec();
         let changed: HashSet<Vec<u8>> = entries.iter().map(object).collect();
@@ -102,7 +105,7 @@ impl Known {
             .map(|(_, entry)| entry.clone())
             .collect();
         all.extend(entries);
-        (all, mark(true))
+        (all, mark.map(|mark| Mark { mark, since_whole }))
     }
 }
 
@@ -267,4 +270,33 @@ pub(crate) fn seal_record(
         Material::Plain(material.clone())
     };
     Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_list_is_read_again_once_something_was_written_and_not_before() {
+        let room = Room::Keys;
+        let mut known = Known::default();
+        let mut reading = |listing: Listing, mark: &[u8]| {
+            let asked = known.mark(room).map(<[u8]>::to_vec);
+            let (_, mark) = known.entries(room, Changes { listing, mark: Some(mark.to_vec()) });
+            known.marks.extend(mark.map(|mark| (room, mark)));
+            asked
+        };
+        let nothing = || Listing::Since { entries: Vec::new(), object_len: 16 };
+        assert_eq!(reading(Listing::Whole(Vec::new()), b"1"), None);
+        for _ in 0..100 {
+            assert_eq!(reading(nothing(), b"1").as_deref(), Some(&b"1"[..]));
+        }
+        // Something was written, and it may have been a removal, which no list of changes shows.
+        assert_eq!(reading(nothing(), b"2").as_deref(), Some(&b"1"[..]));
+        for _ in 1..WHOLE_EVERY {
+            assert_eq!(reading(nothing(), b"2").as_deref(), Some(&b"2"[..]));
+        }
+        assert_eq!(reading(Listing::Whole(Vec::new()), b"2"), None);
+        assert_eq!(reading(nothing(), b"2").as_deref(), Some(&b"2"[..]));
+    }
 }

@@ -374,8 +374,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_is_called_by_the_first_part_of_its_name() {
+    fn first_names_end_at_the_first_comma_that_is_not_escaped() {
         assert_eq!(first_name("CN=svc a,DC=c"), "svc a");
+        assert_eq!(first_name("CN=a\\,b,DC=c"), "a\\,b");
         assert_eq!(first_name("DC=c"), "c");
     }
 }

@@ -14,7 +14,7 @@ use dkm::repository::{
 };
 use dkm_core::member::Rights;
 use dkm_core::record::RECORD_LEN_MAX;
-use dkm_core::{GroupId, KeyId, Principal, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
+use dkm_core::{Digest, GroupId, KeyId, Principal, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
 
 pub(crate) use self::create::{RECOVERY, encoded};
 use self::records::{
@@ -32,6 +32,8 @@ use crate::security::Sid;
 const HALF_A_SECOND_MS: u64 = 500;
 /// Bytes of an `objectGUID`, with which a stamp begins.
 const GUID_LEN: usize = 16;
+/// Bytes of a mark that say whose view of which store it is of.
+const VIEW_LEN: usize = 16 + 32;
 /// The name of the object in `control` that announces a group.
 pub(crate) const ANNOUNCED: &str = "announced";
 
@@ -100,14 +102,25 @@ impl AdReplica {
     /// The mark of a reading that began with what this connection was told to begin with.
     fn mark(&self, rooms: &Rooms) -> Option<Vec<u8>> {
         let usn = self.greeting.usn;
-        (usn > 0).then(|| [self.greeting.replica.0.as_slice(), &rooms.roles, &usn.to_be_bytes()].concat())
+        (usn > 0).then(|| [&self.mark_of_view()[..], &rooms.roles, &usn.to_be_bytes()].concat())
     }
 
-    /// What was given away by then: if the mark is of this very store, and the roles are those of then. Other roles make
-    /// something else of every descriptor.
+    /// What was given away by then: if the mark is of this very store, as seen by whom it is seen now, and the roles are
+    /// those of then. Other roles make something else of every descriptor.
     fn usn_of(&self, mark: &[u8], rooms: &Rooms) -> Option<u64> {
-        let usn = mark.strip_prefix(&self.greeting.replica.0)?.strip_prefix(&rooms.roles)?;
+        let usn = mark.strip_prefix(&self.mark_of_view())?.strip_prefix(&rooms.roles)?;
         usn.try_into().ok().map(u64::from_be_bytes)
+    }
+
+    /// Which store this is, and who looks at it: a ticket with other groups may show what was hidden, and nothing was
+    /// written then.
+    fn mark_of_view(&self) -> [u8; VIEW_LEN] {
+        let token: Vec<u8> = self.greeting.token.iter().flat_map(Sid::to_bytes).collect();
+        let mut mark = [0; VIEW_LEN];
+        let (store, view) = mark.split_at_mut(16);
+        store.copy_from_slice(&self.greeting.replica.0);
+        view.copy_from_slice(Digest::of(&token).as_bytes());
+        mark
     }
 
     pub(crate) fn error(&self, what: &str) -> impl Fn(LdapError) -> RepositoryError + use<> {

@@ -2,18 +2,23 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
-use dkm::blocking::{Client, Options};
+use anyhow::{Context as _, Result, ensure};
+use dkm::blocking::{Client, Group, Options};
 use dkm::clock::{Clock as _, ManualClock, SystemClock};
-use dkm::core::{Context, Room, SlotName};
+use dkm::core::kdf::key_id;
+use dkm::core::record::{Family, KeyRecord, Material, Origin, Record};
+use dkm::core::{Context, Digest, Room, SlotName};
 use dkm::repository::{Listing, Put, Repository as _};
 use dkm::root_key::FileRootKeys;
+use dkm_ad::{Identity, Limits};
+use dkm_testbed::{Account, Contact, Scope, Tap, Traffic};
 
 use super::stage::{Stage, Test};
 
 pub(crate) const TESTS: &[Test] = &[
     ("changes_are_what_came_since", changes_are_what_came_since),
     ("alone_used_connections_see_what_others_did", used_connections_see_what_others_did),
+    ("alone_a_reading_with_nothing_new_is_one_round_trip", a_reading_with_nothing_new_is_one_round_trip),
 ];
 
 fn name(text: &str) -> SlotName {
@@ -86,5 +91,97 @@ fn used_connections_see_what_others_did(stage: &Stage) -> Result<()> {
     clock.advance(1_000);
     ensure!(group.unprotect(&context, &blob)?.as_ref() == b"x");
     ensure!(group.view()?.replicas[0].error.is_none());
+    Ok(())
+}
+
+/// Puts archived keys into a group's room, with numbers from `from` on.
+fn archive_keys(stage: &Stage, group: &Group, numbers: std::ops::Range<u64>) -> Result<()> {
+    let (id, room) = (group.id(), stage.room(group.id(), Room::Keys)?);
+    let contacts: Vec<Contact> = numbers
+        .map(|number| {
+            let material: [u8; 32] = *Digest::of(&number.to_be_bytes()).as_bytes();
+            let created_at_ms = 800_000_000_000 + number * 86_400_000;
+            let key = KeyRecord {
+                id: key_id(id, Family::Native, &material),
+                family: Family::Native,
+                origin: Origin::Restored,
+                created_at_ms,
+                activates_at_ms: created_at_ms,
+                predecessor: None,
+                attempt: 0,
+                material: Material::Plain(material.into()),
+                guid: None,
+            };
+            let (name, l) = (key.slot().to_string(), key.id.to_string());
+            Contact { name, l, photo: Record::Key(key).encode(id) }
+        })
+        .collect();
+    stage.with(|domain| {
+        let found = domain.search(&room, Scope::One, "(objectClass=contact)", &["cn"])?;
+        domain.add_contacts_like(&found.first().context("the group has no first key")?.dn, &contacts)
+    })
+}
+
+/// How far the domain controller's numbering of changes has come.
+fn committed(stage: &Stage) -> Result<String> {
+    let found =
+        stage.with(|domain| domain.search("", Scope::Base, "(objectClass=*)", &["highestCommittedUSN"]))?;
+    found.first().and_then(|root| root.text("highestCommittedUSN")).context("it does not number its changes")
+}
+
+/// What goes over the network for readings between which nothing is written to the domain controller.
+fn quiet_readings(stage: &Stage, made: &Group, reader: &Account, keys: usize) -> Result<Vec<Traffic>> {
+    let mut url = stage.url().clone();
+    let controller = url.controllers.first_mut().context("no domain controller is named")?;
+    let addresses = controller.addresses().map_err(anyhow::Error::msg)?;
+    let tap = Tap::before(*addresses.first().context("it has no address")?)?;
+    (controller.address, controller.port) = (Some(tap.address().ip()), tap.address().port());
+    let identity =
+        Identity::Password { principal: reader.principal.clone(), password: reader.password.clone().into() };
+    let clock = Arc::new(ManualClock::at(SystemClock::new().now()));
+    let options = Options { background: false, clock: clock.clone(), ..Options::default() };
+    let roots = Arc::new(FileRootKeys::new("/nonexistent".into()));
+    let client = Client::new(Arc::new(stage.open_with(url, identity, Limits::default())?), roots, options)?;
+    let group = client.group(&made.id().to_string())?;
+    ensure!(group.view()?.ring.keys.len() == keys, "{} keys", group.view()?.ring.keys.len());
+    let context = Context::new();
+    let blob = made.protect(&context, b"x")?;
+    let (mut quiet, mut last) = (Vec::new(), String::new());
+    for _ in 0..40 {
+        clock.advance(1_000);
+        let (usn, before) = (committed(stage)?, tap.traffic());
+        ensure!(group.unprotect(&context, &blob)?.as_ref() == b"x");
+        let seen = tap.traffic().since(before);
+        ensure!(seen.round_trips > 0, "nothing was read");
+        if usn == last && committed(stage)? == usn {
+            quiet.push(seen);
+        }
+        last = usn;
+    }
+    Ok(quiet)
+}
+
+fn a_reading_with_nothing_new_is_one_round_trip(stage: &Stage) -> Result<()> {
+    let reader = stage.account("svc-quiet")?;
+    let readers = stage.readers(&[&stage.maker, &reader])?;
+    let made = stage.group(&stage.maker, &readers)?;
+    let mut received = Vec::new();
+    let mut numbers = 1..1;
+    // More than a page of answers, in the end.
+    for keys in [1, 100, 1_200] {
+        numbers = numbers.end..keys;
+        archive_keys(stage, &made, numbers.clone())?;
+        let quiet = quiet_readings(stage, &made, &reader, usize::try_from(keys)?)?;
+        // Whole lists are read now and then, too: not when nothing was written.
+        ensure!(quiet.len() > 20, "the domain controller was written to all the time");
+        for seen in &quiet {
+            ensure!(seen.round_trips == 1 && seen.connections == 0, "{keys} keys: {seen:?}");
+        }
+        received.extend(quiet.iter().map(|seen| seen.received));
+    }
+    let (least, most) = (received.iter().min(), received.iter().max());
+    // The numbers in an answer may grow by a digit.
+    let same = least.zip(most).is_some_and(|(least, most)| most - least <= 64);
+    ensure!(same, "an answer of {least:?} to {most:?} bytes, depending on the ring");
     Ok(())
 }

@@ -204,7 +204,8 @@ pub enum Listing {
 pub struct Changes {
     /// What there is.
     pub listing: Listing,
-    /// Opaque; what to ask with next time. None where the replica can't tell what changed.
+    /// Opaque; what to ask with next time. The same again means that nothing was written, and nothing erased. None where
+    /// the replica can't tell what changed.
     pub mark: Option<Vec<u8>>,
 }
 
