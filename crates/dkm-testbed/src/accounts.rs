@@ -77,21 +77,6 @@ impl Domain {
         made.map(|((name, password), answer)| self.account(name, password, answer)).collect()
     }
 
-    /// Makes the account of a computer, as joining the domain does, with a keytab as a joined machine has it: the keys of
-    /// its services first, then those of the account itself. Its short name is `NAME$`.
-    ///
-    /// # Errors
-    /// The name is taken.
-    pub fn add_computer(&self, name: &str) -> Result<Account> {
-        let (password, service) = (random_password()?, format!("host/{name}.{}", self.name()));
-        let request = json!({"do": "add_computer", "name": name, "password": password, "service": service});
-        let answer = self.ask(&request)?;
-        let account = self.account(&format!("{}$", name.to_uppercase()), password, &answer)?;
-        let services = [format!("{service}@{}", self.realm()), account.principal.clone()];
-        self.export_keytab(&account.keytab, &services.each_ref().map(String::as_str))?;
-        Ok(account)
-    }
-
     pub(crate) fn account(&self, name: &str, password: String, answer: &Value) -> Result<Account> {
         Ok(Account {
             sam: name.to_owned(),
@@ -169,7 +154,7 @@ impl Domain {
     /// # Errors
     /// There is no such account.
     pub fn keytab(&self, account: &Account) -> Result<PathBuf> {
-        self.export_keytab(&account.keytab, &[&account.principal])?;
+        self.export_keytab(&account.keytab, &account.principal)?;
         Ok(account.keytab.clone())
     }
 

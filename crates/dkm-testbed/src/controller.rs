@@ -213,13 +213,13 @@ impl Controller {
         helper.ask(request)
     }
 
-    pub(crate) fn export_keytab(&self, path: &Path, principals: &[&str]) -> Result<()> {
+    pub(crate) fn export_keytab(&self, path: &Path, principal: &str) -> Result<()> {
         let mut helper = lock(&self.keytabs);
         let helper = match &mut *helper {
             Some(helper) => helper,
             none => none.insert(Helper::start(&[self.tool_conf().as_ref()])?),
         };
-        helper.ask(&json!({"do": "export_keytab", "path": path, "principals": principals}))?;
+        helper.ask(&json!({"do": "export_keytab", "path": path, "principal": principal}))?;
         Ok(())
     }
 

@@ -71,20 +71,6 @@ def add_users(users):
     return [identity(user["name"]) for user in users]
 
 
-def add_computer(name, password, service):
-    db.transaction_start()
-    try:
-        db.newcomputer(name, service_principal_name_list=[service])
-        account = identity(name + "$")
-        db.setpassword("(sAMAccountName=%s$)" % quoted(name), password)
-        set_enabled(account["dn"], True)
-        db.transaction_commit()
-    except BaseException:
-        db.transaction_cancel()
-        raise
-    return account
-
-
 def add_group(name, ou):
     db.newgroup(name, groupou=ou)
     return identity(name)
@@ -116,12 +102,11 @@ def set_password(name, password):
     db.setpassword("(sAMAccountName=%s)" % quoted(name), password)
 
 
-def export_keytab(path, principals):
+def export_keytab(path, principal):
     # Samba adds to a keytab that is there; old keys would stay.
     if os.path.exists(path):
         os.unlink(path)
-    for principal in principals:
-        Net(creds, lp).export_keytab(keytab=path, principal=principal)
+    Net(creds, lp).export_keytab(keytab=path, principal=principal)
 
 
 def ldif(text, relaxed=False):
