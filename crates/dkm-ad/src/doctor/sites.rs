@@ -66,10 +66,16 @@ fn judge(links: &[Link], sites: &BTreeSet<String>, subject: Option<&Subject>, dr
     let ours = || links.iter().filter(|link| !link.sites.is_disjoint(sites));
     if ours().next().is_none() {
         let why = "this account sees no link of theirs";
-        draft.not_checked(Area::Convergence, "how often changes travel between sites", why, "run it as another account");
+        draft.not_checked(
+            Area::Convergence,
+            "how often changes travel between sites",
+            why,
+            "run it as another account",
+        );
         return;
     }
-    let slowest = ours().filter_map(|link| Some((link.every_ms?, link))).max_by_key(|(every_ms, _)| *every_ms);
+    let slowest =
+        ours().filter_map(|link| Some((link.every_ms?, link))).max_by_key(|(every_ms, _)| *every_ms);
     let Some((every_ms, link)) = slowest else {
         draft.good(Area::Convergence, "links between sites announce changes as they are made");
         return;
@@ -105,8 +111,11 @@ mod tests {
     #[test]
     fn a_bound_shorter_than_a_links_interval_is_warned_of() {
         let sites: BTreeSet<String> = ["a", "b"].map(str::to_owned).into();
-        let links =
-            [link("x", &["a", "b"], Some(180)), link("far", &["c", "d"], Some(9_000)), link("y", &["b", "c"], None)];
+        let links = [
+            link("x", &["a", "b"], Some(180)),
+            link("far", &["c", "d"], Some(9_000)),
+            link("y", &["b", "c"], None),
+        ];
         let subject = |bound_min: u64| Subject {
             group: GroupId([1; 16]),
             name: "mail".to_owned(),
