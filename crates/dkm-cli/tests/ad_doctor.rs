@@ -106,7 +106,7 @@ fn each_account_is_told_what_it_may_see() {
         "nothing to measure",
         "an open connection: up to ",
         "thumbnailPhoto, which holds keys, is in no global catalogue",
-        "1 key objects are as they were made",
+        "as they were made, descriptors included: 1 of 1 key objects",
         "nothing is wrong in what could be looked at\n",
     ] {
         assert!(text.contains(words), "{words}: {text}");

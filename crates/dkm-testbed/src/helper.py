@@ -109,27 +109,26 @@ def export_keytab(path, principal):
     Net(creds, lp).export_keytab(keytab=path, principal=principal)
 
 
+# What Samba's own repair of a database gets: the schema and objects of the directory's own classes may be changed.
+RELAXED = ["relax:0", "local_oid:%s:0" % dsdb.DSDB_CONTROL_DBCHECK]
+
+
 def ldif(text, relaxed=False):
-    controls, target = [], db
-    if relaxed:
-        # Whether the schema may be changed is decided when a database is opened.
-        lp.set("dsdb:schema update allowed", "yes")
-        target = SamDB(url=sys.argv[2], session_info=system_session(lp), credentials=creds, lp=lp)
-        controls = ["relax:0"]
-    target.transaction_start()
+    controls = RELAXED if relaxed else []
+    db.transaction_start()
     try:
-        for kind, message in target.parse_ldif(text):
+        for kind, message in db.parse_ldif(text):
             if kind in (ldb.CHANGETYPE_NONE, ldb.CHANGETYPE_ADD):
-                target.add(message, controls)
+                db.add(message, controls)
             elif kind == ldb.CHANGETYPE_MODIFY:
-                target.modify(message, controls)
+                db.modify(message, controls)
             elif kind == ldb.CHANGETYPE_DELETE:
-                target.delete(message.dn, controls)
+                db.delete(message.dn, controls)
             else:
                 raise ValueError("this kind of LDIF change is not understood here")
-        target.transaction_commit()
+        db.transaction_commit()
     except BaseException:
-        target.transaction_cancel()
+        db.transaction_cancel()
         raise
 
 

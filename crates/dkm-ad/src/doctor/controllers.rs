@@ -134,7 +134,7 @@ impl Known {
 }
 
 /// Tells of the domain's other domain controllers, and of read-only ones. `filtered`: whether the schema keeps key bytes
-/// from those; `wrapped`: whether the group's keys lie wrapped. Returns the sites of writable ones.
+/// from those; `wrapped`: whether the group's keys lie wrapped.
 pub(super) fn of_the_domain(
     dc: &mut Dc,
     facts: &[ControllerFacts],

@@ -106,14 +106,8 @@ fn probe(
         let lost = || vec![Arrival::Unknown("looking failed".to_owned()); hosts.len()];
         looking.into_iter().map(|looking| looking.join().unwrap_or_else(|_| lost())).collect()
     });
-    delete(repository, dcs, &board, draft);
-    let mut convergence = Convergence::default();
-    for (from, source) in hosts.iter().enumerate() {
-        for (to, target) in hosts.iter().enumerate().filter(|(to, _)| *to != from) {
-            let arrival = arrivals[to][from].clone();
-            convergence.ways.push(Way { from: source.clone(), to: target.clone(), arrival });
-        }
-    }
+    let gone = delete(repository, dcs, &board, draft);
+    let mut convergence = Convergence { ways: ways(&hosts, &arrivals, &gone), ..Convergence::default() };
     conclude(&mut convergence, missing, draft);
     convergence
 }
@@ -213,20 +207,45 @@ fn reconnect(repository: &AdRepository, dc: &mut Dc) {
     }
 }
 
-/// Takes every probe away again where it was made; replication carries that to the others.
-fn delete(repository: &AdRepository, dcs: &mut [&mut Dc], board: &Board, draft: &mut Draft) {
-    for (dc, made) in dcs.iter_mut().zip(board.lock().iter()) {
+/// Takes every probe away again where it was made; replication carries that to the others. Returns which of them were
+/// gone already: somebody else deleted them, and that one was not seen elsewhere means nothing.
+fn delete(repository: &AdRepository, dcs: &mut [&mut Dc], board: &Board, draft: &mut Draft) -> Vec<bool> {
+    let mut gone = vec![false; dcs.len()];
+    for ((dc, made), gone) in dcs.iter_mut().zip(board.lock().iter()).zip(&mut gone) {
         let Made::At(_, probe) = made else { continue };
         let mut deleted = probe.delete(&mut dc.connection);
         if deleted.as_ref().is_err_and(LdapError::is_fatal) {
             reconnect(repository, dc);
             deleted = probe.delete(&mut dc.connection);
         }
-        if let Err(error) = deleted {
-            let what = format!("the probe {} could not be deleted: {error}", probe.dn);
-            draft.note(Area::Convergence, what, "it is empty; a later run of this account deletes it");
+        match deleted {
+            Ok(was_there) => *gone = !was_there,
+            Err(error) => {
+                let what = format!("the probe {} could not be deleted: {error}", probe.dn);
+                draft.note(Area::Convergence, what, "it is empty; a later run of this account deletes it");
+            }
         }
     }
+    gone
+}
+
+/// What came of each ordered pair.
+fn ways(hosts: &[String], arrivals: &[Vec<Arrival>], gone: &[bool]) -> Vec<Way> {
+    let mut ways = Vec::new();
+    for (from, source) in hosts.iter().enumerate() {
+        for (to, target) in hosts.iter().enumerate().filter(|(to, _)| *to != from) {
+            let arrival = arrivals.get(to).and_then(|arrivals| arrivals.get(from)).cloned();
+            let arrival = match arrival {
+                Some(Arrival::NotSeenForMs(_)) if gone.get(from) == Some(&true) => {
+                    Arrival::Unknown("the probe was deleted by somebody else".to_owned())
+                }
+                Some(arrival) => arrival,
+                None => Arrival::Unknown("nobody looked".to_owned()),
+            };
+            ways.push(Way { from: source.clone(), to: target.clone(), arrival });
+        }
+    }
+    ways
 }
 
 fn conclude(convergence: &mut Convergence, missing: &[&str], draft: &mut Draft) {
@@ -259,6 +278,9 @@ fn conclude(convergence: &mut Convergence, missing: &[&str], draft: &mut Draft) 
         convergence.not_measured = Some(format!("{} was not reached", missing.join(", ")));
     } else {
         convergence.slowest_ms = convergence.slowest_seen_ms();
+        if let Some(slowest) = convergence.slowest_ms {
+            draft.good(Area::Convergence, format!("the slowest way took {}", super::text::about(slowest)));
+        }
     }
 }
 
@@ -273,6 +295,19 @@ mod tests {
             Convergence { ways: arrivals.iter().map(way).collect(), ..Convergence::default() };
         conclude(&mut convergence, missing, &mut Draft::default());
         convergence
+    }
+
+    #[test]
+    fn a_probe_that_somebody_deleted_proves_nothing() {
+        let hosts = ["a".to_owned(), "b".to_owned()];
+        let (seen, unseen) = (Arrival::SeenAfterMs(5), Arrival::NotSeenForMs(9));
+        let arrivals = [vec![seen.clone(), unseen.clone()], vec![seen.clone(), seen.clone()]];
+        let of = |gone: &[bool]| {
+            ways(&hosts, &arrivals, gone).into_iter().map(|way| way.arrival).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&[false, false]), [seen.clone(), unseen]);
+        assert!(matches!(&of(&[false, true])[1], Arrival::Unknown(_)));
+        assert_eq!(of(&[true, false])[0], seen);
     }
 
     #[test]

@@ -11,7 +11,8 @@ use super::report::{Area, Draft};
 use super::text::plain;
 use crate::ldap::{Scope, Search, all_of, any_of, equal};
 use crate::replica::rooms::mark;
-use crate::security::{Guid, SecurityDescriptor};
+use crate::roles;
+use crate::security::{Deviation, Guid, SecurityDescriptor, Trustees, compare};
 
 /// How many objects are named; the others are counted.
 const NAMED_MAX: usize = 10;
@@ -21,6 +22,8 @@ const NAMED_MAX: usize = 10;
 pub(super) struct Room {
     pub(super) room: dkm_core::Room,
     pub(super) dn: String,
+    /// Who should have access, which the control room tells.
+    trustees: Option<Trustees>,
 }
 
 /// A group's rooms, wherever in the container they were moved to.
@@ -37,16 +40,24 @@ pub(super) fn rooms(dc: &mut Dc, container: &str, group: GroupId) -> Result<Vec<
             equal("objectClass", "container"),
             any_of(marks.iter().map(|(_, mark)| equal("displayName", mark)).collect()),
         ]),
-        attributes: vec!["displayName"],
+        attributes: vec!["displayName", "description"],
         paged: false,
     };
     let found = dc.search(&search)?;
+    let domain = dc.domain;
     let room = |object: &crate::ldap::Found| {
         let mark = object.text("displayName")?;
         let (room, _) = marks.iter().find(|(_, known)| known == mark)?;
-        Some(Room { room: *room, dn: object.dn.clone() })
+        let trustees = roles::from_values(&domain, object.values("description"));
+        Some(Room { room: *room, dn: object.dn.clone(), trustees })
     };
-    Ok(found.iter().filter_map(room).collect())
+    let rooms: Vec<Room> = found.iter().filter_map(room).collect();
+    let twice = |room| rooms.iter().filter(|found| found.room == room).count() > 1;
+    match dkm_core::Room::ALL.into_iter().find(|room| twice(*room)) {
+        // Only who may make containers here could do that; what is meant is not for us to guess.
+        Some(room) => Err(format!("two objects say that they are room {room} of the group")),
+        None => Ok(rooms),
+    }
 }
 
 /// Looks at every key object that this account may read. `hosts`: names of databases.
@@ -75,7 +86,8 @@ pub(super) fn look(dc: &mut Dc, rooms: &[Room], hosts: &BTreeMap<[u8; 16], Strin
             return;
         }
     };
-    let (mut unread, mut sound, mut changed) = (0usize, 0usize, Vec::new());
+    let trustees = rooms.iter().find_map(|room| room.trustees.as_ref());
+    let (mut unread, mut sound, mut changed, mut restored) = (0usize, 0usize, Vec::new(), Vec::new());
     for object in &found {
         let Some(all) = object.bytes("replPropertyMetaData").and_then(stamps) else {
             unread += 1;
@@ -86,28 +98,41 @@ pub(super) fn look(dc: &mut Dc, rooms: &[Room], hosts: &BTreeMap<[u8; 16], Strin
             sound += 1;
             continue;
         }
-        let owner = object
-            .bytes("nTSecurityDescriptor")
-            .and_then(|bytes| SecurityDescriptor::parse(bytes).ok())
-            .and_then(|descriptor| descriptor.owner)
-            .map_or_else(|| "not seen".to_owned(), |sid| sid.to_string());
-        changed.push(format!("{}: {}; owner {owner}", plain(&object.dn), told(&later, hosts)));
+        let descriptor =
+            object.bytes("nTSecurityDescriptor").and_then(|bytes| SecurityDescriptor::parse(bytes).ok());
+        let owner = descriptor.as_ref().and_then(|descriptor| descriptor.owner);
+        let who = owner.map_or_else(|| "not seen".to_owned(), |sid| sid.to_string());
+        let what = format!("{}: {}; owner {who}", plain(&object.dn), told(&later, hosts));
+        let as_it_should_be =
+            descriptor.zip(owner).zip(trustees).is_some_and(|((found, owner), trustees)| {
+                !compare(&found, &trustees.key_record(owner)).iter().any(Deviation::widens)
+            });
+        if as_it_should_be && later.iter().all(|stamp| stamp.attribute == DESCRIPTOR) {
+            restored.push(format!("{what}; now it gives nobody more than it should"));
+        } else {
+            changed.push(what);
+        }
     }
-    let count = changed.len();
-    for what in changed.into_iter().take(NAMED_MAX) {
+    tell(changed, draft, |what, draft| {
         draft.warning(
             Area::Keys,
             what,
             "no client does that: look at the object's descriptor and at the domain controller's log; the directory \
              does not say who wrote; dkm doctor tells whether the key still protects",
         );
-    }
-    if count > NAMED_MAX {
-        let what = format!("{} more key objects were changed after they were made", count - NAMED_MAX);
-        draft.warning(Area::Keys, what, "see above");
-    }
+    });
+    tell(restored, draft, |what, draft| {
+        draft.note(
+            Area::Keys,
+            what,
+            "if nobody repaired or narrowed access then, it was open for a time: dkm key roll, and dkm reprotect",
+        );
+    });
     if sound > 0 {
-        draft.good(Area::Keys, format!("{sound} key objects are as they were made, descriptors included"));
+        draft.good(
+            Area::Keys,
+            format!("as they were made, descriptors included: {sound} of {} key objects", found.len()),
+        );
     }
     if unread > 0 {
         draft.not_checked(
@@ -124,6 +149,15 @@ pub(super) fn look(dc: &mut Dc, rooms: &[Room], hosts: &BTreeMap<[u8; 16], Strin
             "this account sees none",
             "run it as a member of the readers group",
         );
+    }
+}
+
+/// Tells the first of many objects, and how many more there are.
+fn tell(all: Vec<String>, draft: &mut Draft, each: impl Fn(String, &mut Draft)) {
+    let more = all.len().saturating_sub(NAMED_MAX);
+    all.into_iter().take(NAMED_MAX).for_each(|what| each(what, draft));
+    if more > 0 {
+        each(format!("so are more key objects: {more}"), draft);
     }
 }
 

@@ -175,14 +175,18 @@ mod tests {
     }
 
     #[test]
-    fn a_delay_below_what_was_measured_is_refused_even_where_the_bound_is_not() {
+    fn a_delay_below_what_was_measured_is_refused_too_and_other_fields_grow_along() {
         let policy = Policy::for_active_directory();
         let short = Policy { activation_delay_ms: policy.activation_delay_min_ms(), ..policy };
-        let draft = judged(short.clone(), &seen(3 * 3_600_000));
-        assert_eq!(draft.checks.iter().filter(|check| check.verdict == Verdict::Wrong).count(), 2);
-        let advice = draft.checks[0].advice.clone().unwrap();
-        assert!(advice.contains("replication_bound=21600s activation_delay="), "{advice}");
-        assert!(advice.contains("lead_window="), "{advice}");
+        let refused = |hours: u64| {
+            let draft = judged(short.clone(), &seen(hours * 3_600_000));
+            let wrong = draft.checks.iter().filter(|check| check.verdict == Verdict::Wrong);
+            assert_eq!(wrong.count(), 2, "{draft:?}");
+            assert!(draft.checks[1].what.starts_with("activation_delay is "), "{draft:?}");
+            draft.checks[1].advice.clone().unwrap()
+        };
+        assert_eq!(refused(3), "dkm policy set -g mail replication_bound=21600s activation_delay=22590s");
+        assert!(refused(5).ends_with("lead_window=720000s"), "{}", refused(5));
     }
 
     #[test]

@@ -87,14 +87,15 @@ impl Probe {
         Search::base(self.dn.as_str(), vec!["displayName"])
     }
 
-    /// Takes it away. One that is not there is no error.
+    /// Takes it away; whether it was still there.
     ///
     /// # Errors
     /// The domain controller refuses or fails.
-    pub(super) fn delete(&self, connection: &mut Connection) -> Result<(), LdapError> {
+    pub(super) fn delete(&self, connection: &mut Connection) -> Result<bool, LdapError> {
         match connection.delete(&self.dn) {
-            Err(error) if error.code() != Some(crate::ldap::NO_SUCH_OBJECT) => Err(error),
-            _ => Ok(()),
+            Ok(()) => Ok(true),
+            Err(error) if error.code() == Some(crate::ldap::NO_SUCH_OBJECT) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 }
@@ -140,13 +141,13 @@ pub(super) fn clear_away(dc: &mut Dc, container: &str, draft: &mut Draft) {
             continue;
         }
         match (Probe { dn: object.dn.clone() }).delete(&mut dc.connection) {
-            Ok(()) => cleared += 1,
+            Ok(_) => cleared += 1,
             Err(error) => left.push(format!("{}: {error}", super::text::plain(&object.dn))),
         }
     }
     if cleared > 0 {
         let what =
-            format!("{cleared} probes that earlier runs of this account left on {} were deleted", dc.host);
+            format!("probes of earlier runs of this account that were deleted on {}: {cleared}", dc.host);
         draft.note(Area::Convergence, what, "nothing: a run that was killed leaves its probes");
     }
     let more = left.len().saturating_sub(NAMED_MAX);

@@ -110,7 +110,7 @@ impl fmt::Display for Report {
         let number = |verdict| self.checks.iter().filter(|check| check.verdict == verdict).count();
         writeln!(
             f,
-            "\n{} wrong, {} warnings, {} not checked: {}",
+            "\nwrong: {}, warnings: {}, not checked: {}\n{}",
             number(Verdict::Wrong),
             number(Verdict::Warning),
             number(Verdict::NotChecked),

@@ -84,7 +84,7 @@ fn tells_a_maker_of_the_domain(stage: &Stage) -> Result<()> {
     told(&report, Area::Deleted, Verdict::Good, "its tombstone stays 180 days")?;
     told(&report, Area::Auditing, Verdict::Warning, "Samba records binds and changes, and no reads")?;
     told(&report, Area::Auditing, Verdict::NotChecked, "dsdb_json_audit")?;
-    told(&report, Area::Keys, Verdict::Good, "1 key objects are as they were made")?;
+    told(&report, Area::Keys, Verdict::Good, "as they were made, descriptors included: 1 of 1 key objects")?;
     ensure!(report.conclusion == Conclusion::NothingWrong, "{report}");
     let json = serde_json::to_value(&report)?;
     ensure!(json["conclusion"] == "nothing-wrong" && json["checks"][0]["verdict"].is_string(), "{json}");
@@ -95,7 +95,7 @@ fn tells_a_maker_of_the_domain(stage: &Stage) -> Result<()> {
 fn tells_each_what_it_may_see(stage: &Stage) -> Result<()> {
     let (group, service) = group(stage)?;
     let member = look(&stage.open(&service)?, Some(&group))?;
-    told(&member, Area::Keys, Verdict::Good, "1 key objects are as they were made")?;
+    told(&member, Area::Keys, Verdict::Good, "as they were made, descriptors included: 1 of 1 key objects")?;
     told(&member, Area::Auditing, Verdict::NotChecked, "this account may not read it")?;
     ensure!(member.conclusion == Conclusion::NothingWrong, "{member}");
     // Who is nobody to the group learns nothing of it, and is told that.
@@ -119,16 +119,27 @@ fn tells_each_what_it_may_see(stage: &Stage) -> Result<()> {
 fn finds_a_key_that_was_written_again(stage: &Stage) -> Result<()> {
     let (group, service) = group(stage)?;
     let room = stage.room(group.id(), dkm::core::Room::Keys)?;
-    stage.with(|domain| {
+    let (key, before) = stage.with(|domain| {
         let found = domain.search(&room, Scope::One, "(objectClass=contact)", &["cn"])?;
-        let key = &found.first().context("no key")?.dn;
-        let text = domain.descriptor(key)?;
-        domain.set_descriptor(key, &text.replacen("D:PAI", &format!("D:PAI(D;;GA;;;{})", "S-1-5-7"), 1))
+        let key = found.first().context("no key")?.dn.clone();
+        let before = domain.descriptor(&key)?;
+        let (dacl, _) = before.split_once(")S:").unwrap_or((before.trim_end_matches(')'), ""));
+        domain.set_descriptor(&key, &format!("{dacl})(A;;RP;;;AU)"))?;
+        Ok((key, before))
     })?;
     let report = look(&stage.open(&service)?, Some(&group))?;
     told(&report, Area::Keys, Verdict::Warning, "its descriptor was written again, version 2, last at 20")?;
     told(&report, Area::Keys, Verdict::Warning, "on dc1.dkm.test")?;
-    told(&report, Area::Keys, Verdict::Warning, &format!("owner {}", stage.maker.sid))
+    told(&report, Area::Keys, Verdict::Warning, &format!("owner {}", stage.maker.sid))?;
+    // Put back, it still tells that it was open.
+    stage.with(|domain| domain.set_descriptor(&key, &before))?;
+    let report = look(&stage.open(&service)?, Some(&group))?;
+    told(&report, Area::Keys, Verdict::Note, "version 3, last at 20")?;
+    told(&report, Area::Keys, Verdict::Note, "now it gives nobody more than it should")?;
+    let warned =
+        report.checks.iter().any(|check| check.area == Area::Keys && check.verdict == Verdict::Warning);
+    ensure!(!warned, "{report}");
+    Ok(())
 }
 
 fn finds_keys_in_the_global_catalogue(stage: &Stage) -> Result<()> {
@@ -243,6 +254,11 @@ fn clears_its_own_probes_away(stage: &Stage) -> Result<()> {
         Ok(names)
     })?;
     ensure!(left == ["no-probe", "probe-full", "probe-other", "probe-waiting"], "{left:?}");
-    told(&report, Area::Convergence, Verdict::Note, "1 probes that earlier runs of this account left")?;
+    told(
+        &report,
+        Area::Convergence,
+        Verdict::Note,
+        "probes of earlier runs of this account that were deleted on dc1.dkm.test: 1",
+    )?;
     told(&report, Area::Convergence, Verdict::Note, &format!("probe-other,{container} of {other}"))
 }
