@@ -48,20 +48,6 @@ pub(crate) fn by_guid(guid: &[u8; 16]) -> String {
     format!("<GUID={hex}>")
 }
 
-/// The name of an object's parent: what follows the first comma that is not escaped, RFC 4514 §2.4.
-pub(crate) fn parent(dn: &str) -> Option<&str> {
-    let mut escaped = false;
-    for (at, c) in dn.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            ',' => return dn.get(at + 1..),
-            _ => {}
-        }
-    }
-    None
-}
-
 /// The slot of a record object. When two objects of one name meet, replication renames one to
 /// `name\nCNF:<guid>`; its slot is the one that both were made for, which `displayName` tells. An object whose name and
 /// `displayName` are at odds otherwise is nobody's record.

@@ -40,7 +40,7 @@ pub struct AdRepository(Arc<Shared>);
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) url: AdUrl,
-    controllers: Arc<Slots>,
+    pub(crate) controllers: Arc<Slots>,
     identity: Identity,
     limits: Limits,
     remembered: Vec<Mutex<Remembered>>,

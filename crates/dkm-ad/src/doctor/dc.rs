@@ -110,7 +110,7 @@ pub(super) fn sign_in_to_all(repository: &AdRepository) -> Vec<(ControllerFacts,
 }
 
 fn unknown(repository: &AdRepository, number: usize) -> ControllerFacts {
-    let host = repository.shared().controllers.get(number).map(|controller| controller.host.clone());
+    let host = repository.shared().controllers.get(number).map(|controller| controller.host);
     ControllerFacts {
         host: host.unwrap_or_default(),
         site: None,

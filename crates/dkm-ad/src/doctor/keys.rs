@@ -117,7 +117,7 @@ pub(super) fn look(dc: &mut Dc, rooms: &[Room], hosts: &BTreeMap<[u8; 16], Strin
         draft.warning(
             Area::Keys,
             what,
-            "no client does that: look at the object's descriptor and at the domain controller's log; the directory \
+            "only dkm group repair-access and replace-readers do that: look at the object's descriptor and at the domain controller's log; the directory \
              does not say who wrote; dkm doctor tells whether the key still protects",
         );
     });

@@ -5,9 +5,9 @@ use dkm_core::record::RECORD_LEN_MAX;
 use super::dc::Dc;
 use super::report::{Area, Draft};
 use crate::ldap::{Found, Scope, Search, any_of, equal};
+use crate::replica::records::{BYTES, PUBLIC};
 
-/// The attribute that holds records' bytes, and their class.
-const BYTES: &str = "thumbnailPhoto";
+/// The class of records.
 const CONTACT: &str = "contact";
 
 /// Bits of `searchFlags`, MS-ADTS §2.2.10.
@@ -19,9 +19,10 @@ mod flag {
 }
 
 /// The attributes, what DKM keeps in each, and how long that may be.
-const ATTRIBUTES: [(&str, &str, u64); 4] = [
+const ATTRIBUTES: [(&str, &str, u64); 5] = [
     (BYTES, "records, keys among them", RECORD_LEN_MAX as u64),
     ("l", "ids of keys", 32),
+    (PUBLIC, "what owners see of keys", 512),
     ("displayName", "names of slots and rooms", 128),
     ("description", "who has access", 256),
 ];

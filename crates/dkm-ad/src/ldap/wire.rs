@@ -146,9 +146,12 @@ impl Wire {
         Ok(())
     }
 
-    /// What is left of the ticket that the connection is sealed with.
+    /// What is left of the ticket that the connection is sealed with; none where TLS does that.
     pub(super) fn ticket_left(&self) -> Option<Duration> {
-        self.kerberos.as_ref().and_then(Kerberos::ticket_left)
+        match &self.layer {
+            Layer::Sealed(kerberos) => kerberos.ticket_left(),
+            Layer::Open | Layer::Tls(_) => None,
+        }
     }
 
     /// Sends messages in one go.

@@ -212,6 +212,7 @@ fn who_was_removed_or_may_not_add_keys_puts_nothing_back() {
         readers: vec!["uid:0".to_owned(), "uid:2".to_owned()],
         creators: vec!["uid:0".to_owned()],
         owners: vec!["uid:0".to_owned()],
+        ..GroupAccess::default()
     };
     world.repository.set_access(owner.id(), &access);
     for _ in 0..2 {
