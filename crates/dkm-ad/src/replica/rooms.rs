@@ -126,7 +126,9 @@ impl Rooms {
         let trustees = roles::from_values(&greeting.domain, control.values("description"));
         // Owners and administrators see the rooms, too, and read no key.
         let read = trustees.as_ref().is_some_and(|trustees| greeting.token.contains(&trustees.readers));
-        let rights = Rights { read, create: may_add(keys), own: may_add(control) };
+        // A creator who was taken out of the readers group sees which keys there are, and when the next one is due: it must
+        // not make one that only it knows.
+        let rights = Rights { read, create: read && may_add(keys), own: may_add(control) };
         let deviations = deviations(trustees.as_ref(), keys, control);
         shared.has_seen(number, group);
         Ok(Self { keys: place(keys)?, control: place(control)?, rights, trustees, deviations })
