@@ -129,7 +129,9 @@ impl Rooms {
         // Owners and administrators see the rooms, too, and read no key.
         let in_token = |trustees: &Trustees| trustees.all_readers().any(|sid| greeting.token.contains(sid));
         let read = trustees.as_ref().is_some_and(in_token);
-        let rights = Rights { read, create: may_add(keys), own: may_add(control) };
+        // A creator who was taken out of the readers group sees which keys there are, and when the next one is due: it must
+        // not make one that only it knows.
+        let rights = Rights { read, create: read && may_add(keys), own: may_add(control) };
         let deviations = deviations(trustees.as_ref(), keys, control);
         shared.has_seen(number, greeting.replica, group);
         let roles = digest(control.values("description"));

@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("owners_destroy_what_they_never_read", destroy_what_they_never_read),
     ("owners_say_a_compromise_and_creators_replace_the_key", say_a_compromise),
     ("owners_who_leave_the_members_go_on_as_owners", who_leave_the_members_go_on),
+    ("owners_who_create_and_are_no_members_make_no_key", who_create_and_are_no_members_make_no_key),
     ("material_is_out_of_reach_of_those_who_only_look", material_is_out_of_reach),
     ("auditors_change_nothing", auditors_change_nothing),
 ];
@@ -159,6 +160,35 @@ fn who_leave_the_members_go_on(stage: &Stage) -> Result<()> {
     keeper.refresh()?;
     ensure!(keeper.unprotect(&context(), &scene.blob)?.as_ref() == b"secret");
     ensure!(keeper.view()?.alarms.is_empty(), "{:?}", keeper.view()?.alarms);
+    Ok(())
+}
+
+/// Whoever may add keys is a member; one that is so no more could otherwise go on making keys that it knows.
+fn who_create_and_are_no_members_make_no_key(stage: &Stage) -> Result<()> {
+    let leaving = stage.account("svc-leaving")?;
+    let readers = stage.readers(&[&stage.maker, &leaving])?;
+    let both = vec![stage.maker.sam.clone(), leaving.sam.clone()];
+    let access = GroupAccess {
+        readers: vec![format!("{READERS_GROUP}{}", readers.sam)],
+        creators: both.clone(),
+        owners: both,
+        ..GroupAccess::default()
+    };
+    let name = format!("left-by-{}", leaving.sam);
+    let new = NewGroup { name, description: None, policy: Stage::policy(), access };
+    let group = stage.client(&stage.maker)?.create_group(new)?;
+    ensure!(stage.client(&leaving)?.group(&group.id().to_string())?.view()?.rights.create);
+    stage.with(|domain| domain.remove_member(&readers, &leaving.dn))?;
+    let after = stage.client(&leaving)?.group(&group.id().to_string())?;
+    let rights = after.view()?.rights;
+    ensure!(!rights.read && !rights.create && rights.own, "{rights:?}");
+    let error = after.roll("x").map(drop).unwrap_err();
+    ensure!(error.kind() == ErrorKind::Denied, "{error}");
+    let key = after.view()?.ring.keys.first().context("no key")?.id();
+    after.compromise_as(key, "stolen", Compromise { at_once: true, ..Compromise::default() })?;
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let again = stage.client(&leaving)?.group(&group.id().to_string())?;
+    ensure!(again.view()?.ring.keys.len() == 1, "it makes none");
     Ok(())
 }
 
