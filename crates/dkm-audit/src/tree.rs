@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::sync::Arc;
 
@@ -133,14 +134,17 @@ impl<S: Source> Nodes for Tree<'_, S> {
         let none = || ProofError::NoLeaf { index: index.saturating_mul(1 << level.min(63)), size };
         let first = index.checked_mul(1 << height).ok_or_else(none)?;
         let tile = Tile::of(Some(tile_level), first, size).ok_or_else(none)?;
-        let mut read_tiles = self.read.borrow_mut();
-        if !read_tiles.contains_key(&tile) {
-            let bytes = read(self.source, tile)?;
-            let hashes = decode_hashes(&bytes).filter(|hashes| hashes.len() == usize::from(tile.width));
-            read_tiles.insert(tile, hashes.ok_or_else(|| TreeError::Damaged { path: tile.path() })?);
-        }
+        let mut known = self.read.borrow_mut();
+        let hashes = match known.entry(tile) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let hashes = decode_hashes(&read(self.source, tile)?);
+                let whole = hashes.filter(|hashes| hashes.len() == usize::from(tile.width));
+                place.insert(whole.ok_or_else(|| TreeError::Damaged { path: tile.path() })?)
+            }
+        };
         let start = usize::try_from(first % 256).unwrap_or(0);
-        let hashes = read_tiles.get(&tile).and_then(|hashes| hashes.get(start..start + (1 << height)));
+        let hashes = hashes.get(start..start + (1 << height));
         hashes.map(tile_root).ok_or_else(|| none().into())
     }
 }

@@ -15,9 +15,6 @@ pub use check::{verify_consistency, verify_inclusion};
 pub use frontier::Frontier;
 pub use prove::{Nodes, prove_consistency, prove_inclusion, subtree_hash};
 
-/// Most hashes that a proof has: two for each level of the largest tree.
-pub const PROOF_LEN_MAX: usize = 128;
-
 /// Why a proof cannot be made, or proves nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -22,6 +22,7 @@ mod anchor;
 mod edge;
 mod error;
 mod files;
+mod load;
 mod sequencer;
 mod state;
 
@@ -43,9 +44,9 @@ use crate::trust::{Trust, Verified};
 
 pub use anchor::{Anchor, FileAnchor};
 pub use error::Error;
+pub(crate) use load::{CHECKPOINT, HANDOVER, handover_path};
 use sequencer::{Published, Work};
 use state::State;
-pub(crate) use state::{CHECKPOINT, HANDOVER, handover_path};
 
 /// Most entries that wait for the sequencer.
 pub const QUEUE_MAX: usize = 4096;

@@ -69,11 +69,6 @@ fn append(state: &mut State, published: &Mutex<Published>, entries: &[Vec<u8>], 
 }
 
 fn rotate(state: &mut State, published: &Mutex<Published>, next: LogKey, entry: Vec<u8>, done: Done) {
-    let now = state.key().public();
-    if next.public().name() != now.name() || next.public() == now {
-        let origin = now.name().as_str().to_owned();
-        return tell(done, Err(Error::BadNextKey { origin }));
-    }
     let rotated = state.rotate(entry, next);
     if rotated.is_ok() {
         publish(state, published);

@@ -10,22 +10,16 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::edge::Edge;
 use super::files::{Files, sync_folder};
+use super::load::{CHECKPOINT, Loaded, handover_path, load, tidy};
 use super::{Anchor, Error, Receipt};
 use crate::checkpoint::Checkpoint;
-use crate::entry::{Entry, NUMBER_MAX};
+use crate::entry::NUMBER_MAX;
 use crate::merkle::{ProofError, leaf_hash, prove_inclusion};
 use crate::note::{LogKey, NOTE_LEN_MAX, Note, NoteSignature};
 use crate::source::{DirectorySource, Source};
-use crate::tile::{TILE_LEVELS, TILE_WIDTH, Tile, hashes_at};
 use crate::tree::{Tree, TreeError};
-use crate::trust::Trust;
 
-pub(crate) const CHECKPOINT: &str = "checkpoint";
-pub(crate) const HANDOVER: &str = "handover";
 const LOCK: &str = "lock";
-
-/// Tiles around the right edge among which a writer that died may have left some: more than the largest batch fills.
-const TIDY_TILES: u64 = 8;
 
 pub(super) struct State {
     files: Files,
@@ -41,13 +35,6 @@ pub(super) struct State {
     edge: Edge,
     /// Whether what is on disk may not be what is in memory.
     doubtful: bool,
-}
-
-/// What is on disk.
-struct Loaded {
-    checkpoint: Checkpoint,
-    note: Arc<[u8]>,
-    edge: Edge,
 }
 
 impl State {
@@ -134,6 +121,10 @@ impl State {
     /// Writes the entry that announces `next`, under a checkpoint that both keys sign; then `next` is the key.
     pub(super) fn rotate(&mut self, entry: Vec<u8>, next: LogKey) -> Result<Receipt, Error> {
         self.with_doubt(|state| {
+            let now = state.key.public();
+            if next.public().name() != now.name() || next.public() == now {
+                return Err(Error::BadNextKey { origin: now.name().as_str().to_owned() });
+            }
             let mut receipts = state.write(&[entry], Some(next))?;
             receipts.pop().ok_or(Error::Closed)
         })
@@ -235,10 +226,6 @@ impl State {
     }
 }
 
-pub(crate) fn handover_path(size: u64) -> String {
-    format!("{HANDOVER}/{size}")
-}
-
 fn checkpoint_of(key: &LogKey, edge: &Edge) -> Checkpoint {
     Checkpoint {
         origin: key.public().name().as_str().to_owned(),
@@ -273,86 +260,4 @@ fn lock(root: &Path) -> Result<File, Error> {
         }
         Err(error) => Err(Error::io(&path, error.into())),
     }
-}
-
-/// Reads the log's edge, and completes a change of key that was cut off.
-fn load(files: &mut Files, source: &DirectorySource, key: &LogKey) -> Result<Loaded, Error> {
-    let read = source.read(CHECKPOINT, NOTE_LEN_MAX);
-    let note = read.map_err(|error| Error::io(&files.root().join(CHECKPOINT), error))?;
-    let note = note.ok_or_else(|| TreeError::Missing { path: CHECKPOINT.to_owned() })?;
-    let checkpoint = Trust::log(key.public().clone())?.verify(&note)?.checkpoint;
-    let edge = Edge::load(source, checkpoint.size)?;
-    if edge.frontier.root() != checkpoint.root {
-        return Err(TreeError::Damaged { path: "tile".to_owned() }.into());
-    }
-    hand_over(files, source, key, &checkpoint, &note)?;
-    Ok(Loaded { checkpoint, note: note.into(), edge })
-}
-
-/// Refuses a key that the log has changed away from.
-fn hand_over(
-    files: &mut Files,
-    source: &DirectorySource,
-    key: &LogKey,
-    checkpoint: &Checkpoint,
-    note: &[u8],
-) -> Result<(), Error> {
-    let tree = Tree::new(source, checkpoint);
-    let announced = |size: u64| -> Result<_, Error> {
-        let Some(last) = size.checked_sub(1) else { return Ok(None) };
-        let (leaf, _) = tree.prove(last)?;
-        Ok(Entry::decode(&leaf)?.announces().cloned())
-    };
-    let next = match announced(checkpoint.size)? {
-        Some(next) => {
-            let path = handover_path(checkpoint.size);
-            // The writer may have died before it kept the checkpoint that both keys have signed.
-            let there = source
-                .read(&path, NOTE_LEN_MAX)
-                .map_err(|error| Error::io(&files.root().join(&path), error))?;
-            if there.is_none() {
-                files.put(&path, note)?;
-            }
-            Some(next)
-        }
-        None => {
-            let names =
-                source.names(HANDOVER).map_err(|error| Error::io(&files.root().join(HANDOVER), error))?;
-            let sizes = names.iter().filter_map(|name| name.parse().ok());
-            match sizes.filter(|size| *size <= checkpoint.size).max() {
-                Some(size) => announced(size)?,
-                None => None,
-            }
-        }
-    };
-    match next {
-        Some(next) if next != *key.public() => Err(Error::Retired { next }),
-        _ => Ok(()),
-    }
-}
-
-/// Removes tiles beyond the checkpoint, which were never acknowledged, and partial tiles of full ones.
-fn tidy(files: &mut Files, source: &DirectorySource, size: u64) -> Result<(), Error> {
-    for level in (0..TILE_LEVELS).map(Some).chain([None]) {
-        let hashes = hashes_at(level.unwrap_or(0), size);
-        let (edge, width) = (hashes / TILE_WIDTH, hashes % TILE_WIDTH);
-        for index in edge.saturating_sub(TIDY_TILES)..edge.saturating_add(TIDY_TILES) {
-            let tile = Tile { level, index, width: 256 };
-            files.doubt(&tile.path());
-            if index >= edge {
-                files.remove(&tile.path())?;
-            }
-            if index != edge {
-                files.remove(&tile.partial_folder())?;
-                continue;
-            }
-            let folder = tile.partial_folder();
-            let names =
-                source.names(&folder).map_err(|error| Error::io(&files.root().join(&folder), error))?;
-            for name in names.iter().filter(|name| name.parse::<u64>().is_ok_and(|found| found > width)) {
-                files.remove(&format!("{folder}/{name}"))?;
-            }
-        }
-    }
-    Ok(())
 }

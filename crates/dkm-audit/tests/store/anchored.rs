@@ -157,6 +157,39 @@ impl Anchor for Failing {
 }
 
 #[test]
+fn a_change_of_key_that_the_anchor_does_not_know_is_finished_with_the_next_entry() {
+    let place = Place::new();
+    let broken = Arc::new(AtomicBool::new(false));
+    let anchor = Box::new(Failing { broken: Arc::clone(&broken), inner: place.anchor() });
+    let log = Log::create(&place.log(), key(1), anchor).unwrap();
+    log.append(&entry(0)).unwrap();
+    broken.store(true, Ordering::SeqCst);
+    assert!(matches!(log.rotate(key(2), by()), Err(Error::Anchor { .. })));
+    assert!(matches!(log.append(&entry(1)), Err(Error::Anchor { .. })));
+    broken.store(false, Ordering::SeqCst);
+    // Whether it has happened, the next call finds out; it does not happen twice.
+    assert!(matches!(log.rotate(key(2), by()), Err(Error::BadNextKey { .. })));
+    log.append(&entry(2)).unwrap().verify(&trust(2), &entry(2)).unwrap();
+    assert_eq!(log.key(), *key(2).public());
+    drop(log);
+    assert_eq!(place.verify().unwrap().key_changes, 1);
+    place.open(2).unwrap();
+
+    // One that failed before anything was signed has not happened.
+    let place = Place::new();
+    let log = place.create();
+    log.append(&entry(0)).unwrap();
+    let away = place.folder().join("away");
+    fs::rename(place.log().join("checkpoint"), &away).unwrap();
+    assert!(matches!(log.rotate(key(2), by()), Err(Error::Changed { .. })));
+    fs::rename(&away, place.log().join("checkpoint")).unwrap();
+    log.append(&entry(1)).unwrap().verify(&trust(1), &entry(1)).unwrap();
+    assert_eq!(log.rotate(key(2), by()).unwrap().index, 2);
+    drop(log);
+    assert_eq!(place.verify().unwrap().key, *key(2).public());
+}
+
+#[test]
 fn nothing_is_acknowledged_that_the_anchor_does_not_know() {
     let place = Place::new();
     let broken = Arc::new(AtomicBool::new(false));

@@ -113,6 +113,29 @@ fn a_writer_that_panics_harms_nobody_else() {
 }
 
 #[test]
+fn a_log_whose_last_handle_is_dropped_by_the_sequencer_is_closed() {
+    let place = Place::new();
+    let log = place.create();
+    let (done, finished) = channel();
+    let (go, wait) = channel::<()>();
+    let handle = log.clone();
+    log.submit(&entry(0), move |_| {
+        wait.recv().unwrap();
+        drop(handle);
+        done.send(()).unwrap();
+    })
+    .unwrap();
+    drop(log);
+    go.send(()).unwrap();
+    finished.recv().unwrap();
+    // The lock is given back when the sequencer has ended.
+    while let Err(error) = place.open(1) {
+        assert!(matches!(error, Error::InUse { .. }), "{error}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn a_log_has_one_writer_and_is_made_once() {
     let place = Place::new();
     assert!(matches!(place.open(1), Err(Error::NotALog { .. })));

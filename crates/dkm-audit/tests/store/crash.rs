@@ -61,7 +61,8 @@ fn child(scenario: &str, folder: &Path) {
                 for writer in 0..8u64 {
                     let log = log.clone();
                     scope.spawn(move || {
-                        (0..).for_each(|n| acknowledge(&log.append(&entry(writer * 1_000_000 + n)).unwrap()))
+                        (0..1_000_000)
+                            .for_each(|n| acknowledge(&log.append(&entry(writer * 1_000_000 + n)).unwrap()))
                     });
                 }
             });
