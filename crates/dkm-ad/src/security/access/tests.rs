@@ -143,8 +143,12 @@ fn the_templates_do_what_they_say() {
     let rights = |token| of(token, OwnerRights::Honoured).on_object().to_string();
     assert_eq!(rights(&reader), "RPRC");
     assert_eq!(rights(&creator), "RPRC");
-    assert_eq!(rights(&owner), "");
-    assert_eq!(rights(&admin), "WO");
+    // What more they are shown is for single attributes, none of which holds the key.
+    assert_eq!(rights(&owner), "RC");
+    assert_eq!(rights(&admin), "RCWO");
+    for onlooker in [&owner, &admin] {
+        assert!(!of(onlooker, OwnerRights::Ignored).may_read(ATTRIBUTE_THUMBNAIL_PHOTO, Some(PERSONAL)));
+    }
     assert_eq!(rights(&outsider), "");
     assert_eq!(rights(&recovery), "RCWD");
     assert!(of(&creator, OwnerRights::Ignored).may_write_dacl());
