@@ -78,7 +78,8 @@ fn servers_find_the_binding_to_their_certificate(stage: &Stage) -> Result<()> {
         let expected = certificate.binding(digest)?;
         let (met, complaint) = meet(stage, &authority, certificate, expected, 1)?;
         let met = met.with_context(|| format!("{key:?} {signing:?}: {complaint}"))?;
-        ensure!(complaint.contains("closed the connection"), "{complaint}");
+        // It signed in, and the server went away then.
+        ensure!(complaint.contains("the directory's root"), "{complaint}");
         ensure!(met.choice == [1, 0, 0, 0], "{met:?}");
         ensure!(met.flags.contains(CtxFlags::GSS_C_MUTUAL_FLAG), "{met:?}");
         // The server's own library says that client and server are bound to the same channel.
