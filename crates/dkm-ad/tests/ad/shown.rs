@@ -35,6 +35,7 @@ fn plant(scene: &Scene<'_>, stage: &Stage, key: &KeyRecord, shows: Option<&str>)
 
 fn keys_that_are_not_what_they_show_do_not_protect(stage: &Stage) -> Result<()> {
     let scene = Scene::new(stage)?;
+    crate::stage::next_second();
     let group = scene.group.id();
     let at = scene.group.view()?.now.0 + 21 * 60_000;
     let shown = |record: &KeyRecord, group: GroupId| {

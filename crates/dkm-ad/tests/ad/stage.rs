@@ -188,3 +188,8 @@ impl Stage {
         Ok(connection.groups()?.contains(&group) || connection.rights(group).is_ok())
     }
 }
+
+/// Waits until the directory's clock, which goes in seconds, has gone on: what was made in one second has no order.
+pub(crate) fn next_second() {
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+}

@@ -53,6 +53,7 @@ impl<'a> Scene<'a> {
         let group = stage.group(&stage.maker, &from)?;
         let first = group.view()?.protecting?;
         let mut blobs = vec![group.protect(&context(), b"secret")?];
+        crate::stage::next_second();
         group.compromise(first, "so that there is an archived one")?;
         blobs.push(group.protect(&context(), b"secret")?);
         Ok(Self { stage, old, both, new, from, to, group, blobs })
@@ -226,8 +227,8 @@ fn may_end_after_every_change(stage: &Stage) -> Result<()> {
     ensure!(total == 2 + 3 + 2 * count, "{total} changes for {count} records");
     ensure!(!former_read);
     scene.is_done()?;
-    scene.goes_on(&running)?;
-    scene.goes_on(&scene.client(&scene.new)?)?;
+    scene.goes_on(&running).context("a running client, at the end")?;
+    scene.goes_on(&scene.client(&scene.new)?).context("the new readers, at the end")?;
     scene.reads_nothing(&scene.old)
 }
 
