@@ -168,7 +168,15 @@ impl Domain {
         domain.prepare(&domain.controllers)?;
         domain.restart_controller(second)?;
         for controller in &domain.controllers {
-            tool(first, &["drs", "kcc", controller.fqdn()])?;
+            // Right after its start a controller may not be ready for that.
+            let mut last = None;
+            process::wait_for("the choice of replication partners", || {
+                let done = tool(first, &["drs", "kcc", controller.fqdn()]);
+                Ok(done.map_err(|error| last = Some(error)).ok())
+            })
+            .map_err(|error| {
+                last.map_or(error, |last| last.context("replication partners can't be chosen"))
+            })?;
         }
         if options.dns {
             domain.register(second)?;
