@@ -20,8 +20,8 @@ impl Group {
     /// that was denied has dropped everything, and one whose group has gone from Active Directory as a whole was denied.
     ///
     /// # Errors
-    /// [`Error::NoKey`] for a key that is neither in memory nor on a replica; [`Error::NoRight`]; [`Error::Refused`] if this
-    /// machine's clock is off; no replica answers, this account was denied, or the journal fails. What went wrong with a
+    /// [`NoKey`](crate::Error::NoKey) for a key that is neither in memory nor on a replica;
+    /// [`NoRight`](crate::Error::NoRight); [`Refused`](crate::Error::Refused) if this machine's clock is off; no replica answers, this account was denied, or the journal fails. What went wrong with a
     /// single key is in the result.
     pub fn republish(&self, keys: &[KeyId], reason: &str) -> Result<Republished> {
         self.engine().republish(keys, reason, false)
