@@ -270,7 +270,13 @@ impl Engine {
         let record = self.status_record(key, change, purpose, reason, answers);
         let slot = record.slot(self.group, 0);
         // Named by its content: a slot that is taken holds this very record.
-        self.put_everywhere(&record, &slot)?;
+        if purpose == Purpose::InUse {
+            // A member's call waits for this; whoever destroys reads all replicas first.
+            self.put(&record, &slot)?;
+            self.refresh(Need::Fresh)?;
+        } else {
+            self.put_everywhere(&record, &slot)?;
+        }
         let digest = Digest::of(&record.encode(self.group));
         let state = self.state();
         let ring = state.member.ring();
