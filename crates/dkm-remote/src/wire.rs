@@ -28,6 +28,8 @@
 //!
 //! An error has a status of 4xx or 5xx and the body [`Problem`].
 
+pub mod elevation;
+
 use serde::{Deserialize, Serialize};
 
 /// Largest body that either side takes, in bytes (DESIGN §9).

@@ -1,0 +1,209 @@
+//! The configuration file.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// Everything that can be configured. docs/dkmd.md shows it with its defaults.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Folder of the database, the audit log and the authority. Only the server's account may enter it.
+    pub data: PathBuf,
+    /// File that keeps the audit log's last checkpoint: on another disk, if it shall tell of a data folder put back.
+    pub checkpoint: PathBuf,
+    /// Mutual TLS.
+    pub tls: Option<Tls>,
+    /// A Unix socket.
+    pub unix: Option<Unix>,
+    /// Folder of root keys of groups whose blobs the server opens for people.
+    #[serde(default = "root_keys")]
+    pub root_keys: PathBuf,
+    /// Bounds.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Certificates of principals.
+    #[serde(default)]
+    pub certificates: Certificates,
+}
+
+fn root_keys() -> PathBuf {
+    PathBuf::from("/etc/dkm/root-keys")
+}
+
+/// Where mutual TLS is spoken.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// DNS names and addresses under which clients reach it.
+    pub names: Vec<String>,
+}
+
+/// Where a Unix socket lies.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unix {
+    /// The socket. Everybody may connect who may enter its folder: the kernel tells who it is.
+    pub socket: PathBuf,
+}
+
+/// Bounds on what callers can make the server do.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Open connections in all.
+    pub connections: usize,
+    /// Requests a second of one account.
+    pub requests_per_second: NonZeroU32,
+    /// How long a request may take, in seconds.
+    pub request_s: u64,
+    /// How long a connection may take for its handshake or a request's head, or be idle, in seconds.
+    pub idle_s: u64,
+    /// How long requests may go on once the server is told to stop, in seconds.
+    pub shutdown_s: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            requests_per_second: const { NonZeroU32::new(10_000).unwrap() },
+            request_s: 30,
+            idle_s: 60,
+            shutdown_s: 20,
+        }
+    }
+}
+
+/// Certificates of principals.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Certificates {
+    /// How long one lasts, in hours. Clients renew theirs at half of it.
+    pub life_h: u64,
+    /// How long a token for an enrolment lasts, in hours.
+    pub token_h: u64,
+}
+
+impl Default for Certificates {
+    fn default() -> Self {
+        Self { life_h: 24, token_h: 24 }
+    }
+}
+
+/// Why a configuration can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("the configuration {} can't be read: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It holds something that is not understood.
+    #[error("the configuration {} is not understood: {why}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What, and where.
+        why: String,
+    },
+    /// A value can't be.
+    #[error("the configuration's {field} {why}")]
+    Value {
+        /// Which.
+        field: &'static str,
+        /// Why.
+        why: &'static str,
+    },
+}
+
+impl Config {
+    /// Reads a configuration.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Io { path: path.to_owned(), source })?;
+        let config: Self = toml::from_str(&text)
+            .map_err(|error| ConfigError::Malformed { path: path.to_owned(), why: error.to_string() })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks what one field alone does not show.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`].
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let error = |field, why| Err(ConfigError::Value { field, why });
+        if self.tls.is_none() && self.unix.is_none() {
+            return error("tls and unix", "are both missing: nobody could connect");
+        }
+        if self.tls.as_ref().is_some_and(|tls| tls.names.is_empty()) {
+            return error("tls.names", "is empty: no client would know the server");
+        }
+        if self.checkpoint.starts_with(&self.data) {
+            let why = "lies in the data folder: whoever puts back an older folder would put it back, too";
+            return error("checkpoint", why);
+        }
+        if !(1..=24 * 365).contains(&self.certificates.life_h)
+            || !(1..=24 * 30).contains(&self.certificates.token_h)
+        {
+            return error("certificates", "last 1 hour to a year, and tokens 1 hour to 30 days");
+        }
+        let Limits { connections, request_s, idle_s, shutdown_s, .. } = self.limits;
+        if !(1..=100_000).contains(&connections)
+            || [request_s, idle_s].contains(&0)
+            || request_s > 3600
+            || idle_s > 3600
+            || shutdown_s > 3600
+        {
+            return error("limits", "are 1 to 100000 connections, and 1 second to an hour");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        data = "/var/lib/dkmd"
+        checkpoint = "/var/lib/dkmd-checkpoint/last"
+        tls = { listen = "0.0.0.0:7443", names = ["dkm.example.org"] }
+        unix = { socket = "/run/dkmd/socket" }
+    "#;
+
+    fn parsed(text: &str) -> Result<Config, String> {
+        let config: Config = toml::from_str(text).map_err(|error| error.to_string())?;
+        config.check().map_err(|error| error.to_string())?;
+        Ok(config)
+    }
+
+    #[test]
+    fn what_is_left_out_has_defaults_and_what_is_not_understood_is_named() {
+        let config = parsed(GOOD).unwrap();
+        assert_eq!(config.limits, Limits::default());
+        assert_eq!(config.certificates.life_h, 24);
+        assert!(parsed(&format!("{GOOD}\n[limits]\nconections = 5")).unwrap_err().contains("conections"));
+        for (from, to, what) in [
+            ("/var/lib/dkmd-checkpoint/last", "/var/lib/dkmd/last", "checkpoint"),
+            ("[\"dkm.example.org\"]", "[]", "tls.names"),
+            ("0.0.0.0:7443", "nowhere", "listen"),
+        ] {
+            assert!(parsed(&GOOD.replace(from, to)).unwrap_err().contains(what), "{to}");
+        }
+        assert!(parsed(&format!("{GOOD}\n[certificates]\nlife_h = 0")).unwrap_err().contains("certificates"));
+        assert!(parsed(&format!("{GOOD}\n[limits]\nidle_s = 0")).unwrap_err().contains("limits"));
+    }
+}

@@ -1,0 +1,35 @@
+//! Whether the server can do its work.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::server::Server;
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    database: &'static str,
+    audit: &'static str,
+    /// Entries of the audit log under its last checkpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_size: Option<u64>,
+}
+
+/// 200 if keys are released and changes are made, 503 if not. It names no path and no group: anybody may ask.
+pub(super) async fn health(State(server): State<Arc<Server>>) -> Response {
+    let database = server.store().last_leaf().is_ok() && server.catalog().is_ok();
+    let audit = server.audit().is_working().await;
+    let word = |good| if good { "ok" } else { "failing" };
+    let audit_size = dkm_audit::note::Note::parse(&server.audit().log().checkpoint())
+        .ok()
+        .and_then(|note| note.text().lines().nth(1)?.parse().ok());
+    let health =
+        Health { status: word(database && audit), database: word(database), audit: word(audit), audit_size };
+    let status = if database && audit { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(health)).into_response()
+}

@@ -1,0 +1,80 @@
+//! The API over HTTP/1.1: which request does what. Bodies are those of [`dkm_remote::wire`].
+
+mod directory;
+mod elevation;
+mod enrolment;
+mod groups;
+mod health;
+mod input;
+mod records;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use dkm_remote::wire::BODY_LEN_MAX;
+
+use crate::caller::identify;
+use crate::problem::Problem;
+use crate::server::Server;
+use crate::throttle::Throttle;
+
+/// Everything that the server answers.
+#[must_use]
+pub fn router(server: &Arc<Server>) -> Router {
+    let throttle = Arc::new(Throttle::per_second(server.limits().requests_per_second));
+    let authenticated = Router::new()
+        .route("/v1/whoami", get(directory::who_am_i))
+        .route("/v1/repository", get(groups::repository))
+        .route("/v1/groups", get(groups::list))
+        .route("/v1/groups/{group}", put(groups::create))
+        .route("/v1/groups/{group}/announcement", post(groups::announce))
+        .route("/v1/groups/{group}/rights", get(groups::rights))
+        .route("/v1/groups/{group}/access", get(groups::access))
+        .route("/v1/groups/{group}/rooms/{room}", get(records::list))
+        .route(
+            "/v1/groups/{group}/rooms/{room}/{slot}",
+            get(records::get).put(records::put).delete(records::shred),
+        )
+        .route("/v1/renewal", post(enrolment::renew))
+        .route("/v1/principals", get(directory::principals))
+        .route("/v1/principals/{name}", put(directory::put_principal).delete(directory::disable_principal))
+        .route("/v1/principals/{name}/token", post(enrolment::token))
+        .route("/v1/directory-groups", get(directory::directory_groups))
+        .route("/v1/directory-groups/{name}", put(directory::put_group))
+        .route(
+            "/v1/directory-groups/{name}/members/{member}",
+            put(directory::add_member).delete(directory::remove_member),
+        )
+        .route("/v1/groups/{group}/requests", get(elevation::list).post(elevation::ask))
+        .route("/v1/requests/{request}", get(elevation::show))
+        .route("/v1/requests/{request}/evidence", get(elevation::evidence))
+        .route("/v1/requests/{request}/answers", post(elevation::answer))
+        .route("/v1/requests/{request}/withdrawal", post(elevation::withdraw))
+        .route("/v1/requests/{request}/activation", post(elevation::activate))
+        .route("/v1/requests/{request}/revocation", post(elevation::revoke))
+        .route("/v1/requests/{request}/review", post(elevation::review))
+        .route("/v1/requests/{request}/unprotect", post(elevation::unprotect))
+        .layer(middleware::from_fn_with_state((Arc::clone(server), throttle), identify));
+    Router::new()
+        .route("/health", get(health::health))
+        .route("/v1/enrolment", post(enrolment::enrol))
+        .merge(authenticated)
+        .method_not_allowed_fallback(|| async { Problem::wrong_method() })
+        .fallback(|| async { Problem::not_found("there is no such path here") })
+        .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
+        .layer(middleware::from_fn_with_state(Duration::from_secs(server.limits().request_s), within))
+        .with_state(Arc::clone(server))
+}
+
+/// No request takes longer than it may. A change that has begun goes on.
+async fn within(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::unavailable("the request took too long").into_response(),
+    }
+}

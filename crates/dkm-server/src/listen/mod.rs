@@ -1,0 +1,106 @@
+//! Listeners: who connects is found out here, once, and stays with the connection. What it may do is asked again with
+//! every request.
+
+mod tls;
+mod unix;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::Watcher;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tower::ServiceExt;
+
+pub(crate) use tls::Tls;
+pub(crate) use unix::Unix;
+
+use crate::caller::Peer;
+use crate::config::Limits;
+use crate::problem::Problem;
+
+/// What every connection needs.
+#[derive(Clone)]
+pub(crate) struct Service {
+    router: Router,
+    places: Arc<Semaphore>,
+    idle: Duration,
+    stop: watch::Receiver<bool>,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Service({} free)", self.places.available_permits())
+    }
+}
+
+impl Service {
+    /// Serves a router until told to stop.
+    #[must_use]
+    pub(crate) fn new(router: Router, limits: &Limits, stop: watch::Receiver<bool>) -> Self {
+        let places = Arc::new(Semaphore::new(limits.connections));
+        Self { router, places, idle: Duration::from_secs(limits.idle_s), stop }
+    }
+
+    /// Waits for a place: beyond the bound, connections wait in the system's queue.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).acquire_owned().await.ok()
+    }
+
+    async fn stopped(&mut self) {
+        // An error means that whoever tells is gone.
+        let _ = self.stop.wait_for(|stop| *stop).await;
+    }
+
+    async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        self,
+        stream: S,
+        peer: Peer,
+        watcher: Watcher,
+        _place: OwnedSemaphorePermit,
+    ) {
+        let service = self.router.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(peer);
+            request
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.idle)
+            .max_headers(64)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(%error, "a connection ended");
+        }
+    }
+}
+
+/// The problem of a connection that can't be accepted: shared by both listeners.
+fn not_accepted(error: &std::io::Error) -> Duration {
+    tracing::warn!(%error, "a connection was not accepted");
+    // Out of descriptors: accepting at once again would only spin.
+    Duration::from_millis(100)
+}
+
+/// What could not be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("can't listen on {place}: {why}")]
+pub struct ListenError {
+    place: String,
+    why: String,
+}
+
+impl ListenError {
+    fn new(place: impl std::fmt::Display, why: impl std::fmt::Display) -> Self {
+        Self { place: place.to_string(), why: why.to_string() }
+    }
+}
+
+impl From<ListenError> for Problem {
+    fn from(error: ListenError) -> Self {
+        Self::unavailable(error.to_string())
+    }
+}

@@ -1,0 +1,174 @@
+//! The `dkmd` command: DKM's key service.
+
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use dkm_audit::entry::Reason;
+use dkm_server::setup::{self, SetupError};
+use dkm_server::{Config, Running, Server};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// DKM's key service: keys for services that have no Active Directory, and a tamper-evident audit log
+///
+/// Services reach it with `dkm --repository https://HOST:PORT?credentials=FOLDER`, or on the same machine with
+/// `--repository unix:/run/dkmd/socket`.
+#[derive(Parser)]
+#[command(name = "dkmd", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str =
+    "Exit codes: 0 stopped in good order; 1 failed; 2 the command line or the configuration is not \
+understood; 7 an older database or audit log was put back: nothing is served (see dkmd recover)\n\nExample:
+  dkmd init --config /etc/dkm/dkmd.toml
+  dkmd serve --config /etc/dkm/dkmd.toml";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make the server's folder: database, audit log, certificate authority
+    #[command(after_help = "Example:\n  dkmd init --config /etc/dkm/dkmd.toml")]
+    Init(Place),
+    /// Serve until SIGTERM or SIGINT
+    #[command(after_help = "Example:\n  dkmd serve --config /etc/dkm/dkmd.toml")]
+    Serve(Place),
+    /// Check the configuration, the folder, and that database and audit log go together
+    #[command(after_help = "Example:\n  dkmd check --config /etc/dkm/dkmd.toml")]
+    Check(Place),
+    /// Go on although an older database or audit log was put back
+    ///
+    /// What was lost stays lost, and may be a revocation: look at who has access before you let anybody in. That the
+    /// server was recovered, by whom and why, is recorded.
+    #[command(
+        after_help = "Example:\n  dkmd recover --config /etc/dkm/dkmd.toml --reason 'INC-4711: disk lost, backup of Monday'"
+    )]
+    Recover {
+        #[command(flatten)]
+        place: Place,
+        /// Why; it stands in the audit log
+        #[arg(long, value_name = "TEXT")]
+        reason: Reason,
+    },
+}
+
+#[derive(clap::Args)]
+struct Place {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "/etc/dkm/dkmd.toml")]
+    config: PathBuf,
+}
+
+fn main() -> ExitCode {
+    // Before anything secret is in memory. What the system refuses is told once the log is there.
+    let unhardened = dkm::harden_process();
+    let cli = Cli::parse();
+    let filter = std::env::var("DKM_LOG").ok().filter(|filter| !filter.is_empty());
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter.as_deref().unwrap_or("info")))
+        .init();
+    for what in unhardened {
+        tracing::warn!("the system refuses {what}: secrets are less well kept from others on this machine");
+    }
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let advice = error.advice().map_or_else(String::new, |advice| format!("\nhelp: {advice}"));
+            let _ = std::io::Write::write_all(
+                &mut std::io::stderr(),
+                format!("error: {error}{advice}\n").as_bytes(),
+            );
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+const fn exit_code(error: &SetupError) -> u8 {
+    use dkm_audit::store::Error::{Behind, Forked, NoAnchor};
+    match error {
+        SetupError::Config(_) => 2,
+        SetupError::Mismatch(_) | SetupError::Audit(Behind { .. } | Forked { .. } | NoAnchor { .. }) => 7,
+        _ => 1,
+    }
+}
+
+fn run(command: Command) -> Result<(), SetupError> {
+    match command {
+        Command::Init(place) => {
+            let config = Config::read(&place.config)?;
+            setup::init(&config)?;
+            let server = setup::open(&config)?;
+            say(&[
+                format!("made {}", config.data.display()),
+                format!("audit log: {}", server.audit().log().key()),
+                format!("certificate authority (clients pin it): {}", server.authority().digest()),
+            ]);
+            Ok(())
+        }
+        Command::Check(place) => {
+            let config = Config::read(&place.config)?;
+            let server = setup::open(&config)?;
+            say(&[
+                "database and audit log go together".to_owned(),
+                format!("audit log: {}", server.audit().log().key()),
+                format!("certificate authority (clients pin it): {}", server.authority().digest()),
+            ]);
+            Ok(())
+        }
+        Command::Recover { place, reason } => {
+            let config = Config::read(&place.config)?;
+            let by = format!("uid:{}", rustix::process::getuid().as_raw());
+            setup::recover(&config, &by, &reason)?;
+            say(&["the server can be started; look at who has access before you do".to_owned()]);
+            Ok(())
+        }
+        Command::Serve(place) => {
+            let config = Config::read(&place.config)?;
+            let server = Arc::new(setup::open(&config)?);
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+            let runtime =
+                runtime.map_err(|source| SetupError::Io { path: PathBuf::from("threads"), source })?;
+            runtime.block_on(serve(server, &config))
+        }
+    }
+}
+
+async fn serve(server: Arc<Server>, config: &Config) -> Result<(), SetupError> {
+    let running = Running::start(server, config).await?;
+    let (tell, stop) = watch::channel(false);
+    let error = |source| SetupError::Io { path: PathBuf::from("signals"), source };
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate()).map_err(error)?, signal(SignalKind::interrupt()).map_err(error)?);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {},
+            _ = interrupt.recv() => {},
+        }
+        let _ = tell.send(true);
+    });
+    if let Some(address) = running.address() {
+        tracing::info!(%address, "serving over mutual TLS");
+    }
+    if let Some(unix) = &config.unix {
+        tracing::info!(socket = %unix.socket.display(), "serving over a Unix socket");
+    }
+    // For whoever started it and waits.
+    say(&["ready".to_owned()]);
+    running.run(stop).await;
+    Ok(())
+}
+
+/// Nobody may be reading any more: that is no failure.
+fn say(lines: &[String]) {
+    let text = lines.iter().fold(String::new(), |text, line| text + line + "\n");
+    let mut stdout = std::io::stdout();
+    let _ = std::io::Write::write_all(&mut stdout, text.as_bytes());
+    let _ = std::io::Write::flush(&mut stdout);
+}

@@ -1,0 +1,98 @@
+//! A server that runs: listeners, and an end in good order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dkm_audit::entry::Phase;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::sync::watch;
+
+use crate::actions::Action;
+use crate::audit;
+use crate::broker::Broker;
+use crate::config::Config;
+use crate::http::router;
+use crate::listen::{Service, Tls, Unix};
+use crate::server::{Server, now};
+use crate::setup::SetupError;
+
+const REAP_EVERY: Duration = Duration::from_secs(2);
+
+/// A server whose listeners are open.
+#[derive(Debug)]
+pub struct Running {
+    server: Arc<Server>,
+    tls: Option<Tls>,
+    unix: Option<Unix>,
+}
+
+impl Running {
+    /// Opens the listeners, and records the start.
+    ///
+    /// # Errors
+    /// A listener can't be opened, or the start can't be recorded.
+    pub async fn start(server: Arc<Server>, config: &Config) -> Result<Self, SetupError> {
+        let broker = Broker::new(&server, &config.root_keys).map_err(|problem| SetupError::Broker(problem.to_string()))?;
+        server.set_broker(broker);
+        let tls = match &config.tls {
+            Some(config) => Some(Tls::bind(config, server.authority()).await?),
+            None => None,
+        };
+        let unix = match &config.unix {
+            Some(config) => Some(Unix::bind(&config.socket).await?),
+            None => None,
+        };
+        let version = concat!("version ", env!("CARGO_PKG_VERSION"));
+        let entry = audit::entry(now(), "dkmd", Action::Start.into(), Phase::Recorded, Some(version));
+        let log = server.audit().log().clone();
+        let recorded = tokio::task::spawn_blocking(move || log.append(&entry)).await;
+        recorded.unwrap_or(Err(dkm_audit::store::Error::Closed))?;
+        Ok(Self { server, tls, unix })
+    }
+
+    /// Where mutual TLS is spoken, with the port that was taken.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.tls.as_ref().map(Tls::address)
+    }
+
+    /// Serves until `stop` says so; then no connection is accepted any more, requests end, and the rest is cut off.
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        let Self { server, tls, unix } = self;
+        let graceful = GracefulShutdown::new();
+        let service = Service::new(router(&server), server.limits(), stop);
+        let tls = async {
+            if let Some(tls) = &tls {
+                tls.run(service.clone(), &graceful, server.authority()).await;
+            }
+        };
+        let unix_socket = async {
+            if let Some(unix) = &unix {
+                unix.run(service.clone(), &graceful).await;
+            }
+        };
+        let reaper = tokio::spawn(reap(Arc::clone(&server)));
+        tokio::join!(tls, unix_socket);
+        reaper.abort();
+        drop(unix);
+        let patience = Duration::from_secs(server.limits().shutdown_s);
+        if tokio::time::timeout(patience, graceful.shutdown()).await.is_err() {
+            tracing::warn!("some requests were cut off: they took too long");
+        }
+        let entry = audit::entry(now(), "dkmd", Action::Stop.into(), Phase::Recorded, None);
+        if let Err(error) = server.audit().record(&entry).await {
+            tracing::warn!(%error, "the stop was not recorded");
+        }
+    }
+}
+
+/// Records what has ended by itself. That it has, nobody waits for: whoever uses a grant is asked for its end first.
+async fn reap(server: Arc<Server>) {
+    let mut turn = tokio::time::interval(REAP_EVERY);
+    turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        turn.tick().await;
+        server.reap().await;
+    }
+}
