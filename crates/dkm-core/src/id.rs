@@ -124,6 +124,15 @@ id16!(
     KeyGuid, "key GUID", true
 );
 
+id16!(
+    /// Identity of a server that takes requests for elevated access: what is approved at one says nothing at another.
+    InstanceId, "instance id", true
+);
+id16!(
+    /// Identity of a request for elevated access, and of the grant that may come of it.
+    RequestId, "request id", true
+);
+
 /// A SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Digest(pub [u8; 32]);

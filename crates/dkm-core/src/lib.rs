@@ -24,7 +24,7 @@ pub mod time;
 pub mod windows;
 
 pub use context::Context;
-pub use id::{Digest, GroupId, KeyGuid, KeyId, ReplicaId, RepositoryId, RootKeyId};
+pub use id::{Digest, GroupId, InstanceId, KeyGuid, KeyId, ReplicaId, RepositoryId, RequestId, RootKeyId};
 pub use plaintext::Plaintext;
 pub use slot::{Attestation, Principal, Room, SlotName};
 pub use suite::Suite;

@@ -40,6 +40,7 @@ fn genesis() -> RosterRecord {
         levels: vec![level("team", &["alice", "bob"], 1), level("security", &["carol", "dave"], 2)],
         change_delay_ms: DELAY,
         signatures: Vec::new(),
+        elevation: None,
     }
 }
 

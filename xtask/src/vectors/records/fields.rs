@@ -2,7 +2,9 @@
 
 use dkm_core::Digest;
 use dkm_core::policy::Policy;
-use dkm_core::record::{Family, KeyRecord, Material, Record, RosterRecord, StatusRecord};
+use dkm_core::record::{
+    ApprovalLevel, ElevationRules, Family, KeyRecord, Material, Record, RosterRecord, StatusRecord,
+};
 
 use super::super::json::Json;
 
@@ -82,28 +84,46 @@ fn roster(r: &RosterRecord) -> Vec<(&'static str, Json)> {
             ("accounts", Json::texts(&person.accounts)),
         ])
     });
-    let levels = r.levels.iter().map(|level| {
-        Json::object([
-            ("name", Json::text(&level.name)),
-            ("approvers", Json::texts(&level.approvers)),
-            ("quorum", Json::from(level.quorum)),
-        ])
-    });
     let signatures = r.signatures.iter().map(|signature| {
         Json::object([
             ("person", Json::text(&signature.person)),
             ("signature", Json::text(&signature.signature)),
         ])
     });
-    vec![
+    let mut fields = vec![
         ("version", Json::from(r.version)),
         ("previous", digests(&r.previous)),
         ("created_at_ms", Json::from(r.created_at_ms)),
         ("persons", Json::List(persons.collect())),
-        ("levels", Json::List(levels.collect())),
+        ("levels", levels(&r.levels)),
         ("change_delay_ms", Json::from(r.change_delay_ms)),
         ("signatures", Json::List(signatures.collect())),
-    ]
+    ];
+    fields.extend(r.elevation.as_ref().map(|rules| ("elevation", elevation(rules))));
+    fields
+}
+
+fn levels(list: &[ApprovalLevel]) -> Json {
+    let level = |level: &ApprovalLevel| {
+        Json::object([
+            ("name", Json::text(&level.name)),
+            ("approvers", Json::texts(&level.approvers)),
+            ("quorum", Json::from(level.quorum)),
+        ])
+    };
+    Json::List(list.iter().map(level).collect())
+}
+
+fn elevation(rules: &ElevationRules) -> Json {
+    let mut fields = vec![
+        ("duration_max_ms", Json::from(rules.duration_max_ms)),
+        ("untouched_ms", Json::from(rules.untouched_ms)),
+        ("activation_window_ms", Json::from(rules.activation_window_ms)),
+        ("revokers", Json::texts(&rules.revokers)),
+    ];
+    fields.extend(rules.direct.as_ref().map(|list| ("direct", levels(list))));
+    fields.extend(rules.break_glass.as_ref().map(|list| ("break_glass", levels(list))));
+    Json::Object(fields)
 }
 
 fn key(r: &KeyRecord) -> Vec<(&'static str, Json)> {

@@ -2,8 +2,8 @@
 
 use dkm_core::policy::{DURATION_MAX_MS, Policy};
 use dkm_core::record::{
-    Change, ExposedRecord, Family, GroupRecord, KeyRecord, PolicyRecord, Purpose, Record, RosterRecord,
-    RosterSignature, StatusRecord,
+    Change, ElevationRules, ExposedRecord, Family, GroupRecord, KeyRecord, PolicyRecord, Purpose, Record,
+    RosterRecord, RosterSignature, StatusRecord,
 };
 
 use super::super::fixed::{GROUP, KEY_GUID, WHEN_MS};
@@ -26,7 +26,9 @@ pub(super) fn status_fields() -> Vec<(u64, Vec<u8>)> {
 }
 
 pub(super) fn cases() -> Vec<Json> {
-    let all = [groups(), policies(), chains(), rosters(), levels(), keys(), statuses(), exposures()].concat();
+    let all =
+        [groups(), policies(), chains(), rosters(), elevations(), levels(), keys(), statuses(), exposures()]
+            .concat();
     all.into_iter().map(|(name, record)| case(name, &record.encode(GROUP), "invalid")).collect()
 }
 
@@ -130,6 +132,36 @@ fn with_roster(change: impl FnOnce(&mut RosterRecord)) -> Record {
     let mut record = records::roster();
     change(&mut record);
     Record::Roster(record)
+}
+
+fn with_elevation(change: impl FnOnce(&mut ElevationRules)) -> Record {
+    let mut rules = records::elevation();
+    change(&mut rules);
+    with_roster(|r| r.elevation = Some(rules))
+}
+
+fn elevations() -> Named {
+    let levels = |r: &mut ElevationRules| r.direct.clone().into_iter().flatten().collect::<Vec<_>>();
+    vec![
+        ("elevation-of-no-duration", with_elevation(|r| r.duration_max_ms = 0)),
+        ("elevation-untouched-0", with_elevation(|r| r.untouched_ms = 0)),
+        ("elevation-without-activation-window", with_elevation(|r| r.activation_window_ms = 0)),
+        ("elevation-revokers-unsorted", with_elevation(|r| r.revokers.reverse())),
+        ("elevation-revoker-who-is-nobody", with_elevation(|r| r.revokers.push("zoe".into()))),
+        (
+            "elevation-direct-level-of-a-name-that-is-taken",
+            with_elevation(|r| r.direct.iter_mut().flatten().for_each(|l| l.name = "legal".into())),
+        ),
+        (
+            "elevation-direct-level-without-quorum",
+            with_elevation(|r| r.direct.iter_mut().flatten().for_each(|l| l.quorum = 0)),
+        ),
+        ("elevation-emergency-without-levels", with_elevation(|r| r.break_glass = Some(Vec::new()))),
+        (
+            "elevation-emergency-level-twice",
+            with_elevation(|r| r.break_glass = Some([levels(r), levels(r)].concat())),
+        ),
+    ]
 }
 
 fn rosters() -> Named {
