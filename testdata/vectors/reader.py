@@ -18,6 +18,7 @@ import hashlib
 import hmac
 import io
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any, Callable, Iterator, NamedTuple, Optional
@@ -519,6 +520,14 @@ POLICY = map_of(
 )
 PERSON = map_of([Field("id", a_text), Field("keys", TEXTS), Field("accounts", TEXTS)])
 LEVEL = map_of([Field("name", a_text), Field("approvers", TEXTS), Field("quorum", a_u32)])
+BREAK_GLASS = map_of(
+    [
+        Field("levels", list_of(LEVEL)),
+        Field("duration_max_ms", a_u64),
+        Field("review_within_ms", a_u64),
+        Field("direct", a_bool),
+    ]
+)
 ELEVATION = map_of(
     [
         Field("duration_max_ms", a_u64),
@@ -526,7 +535,7 @@ ELEVATION = map_of(
         Field("activation_window_ms", a_u64),
         Field("revokers", TEXTS),
         Field("direct", list_of(LEVEL), optional=True),
-        Field("break_glass", list_of(LEVEL), optional=True),
+        Field("break_glass", BREAK_GLASS, optional=True),
     ]
 )
 SIGNATURE = map_of([Field("person", a_text), Field("signature", a_text)])
@@ -697,17 +706,23 @@ def valid_roster(body: dict[str, Any]) -> None:
         valid_sorted(person["keys"], "keys")
         valid_sorted(person["accounts"], "accounts")
     keys = [key for person in persons for key in person["keys"]]
-    valid(len(set(keys)) == len(keys), "a key of two persons")
+    words = [tuple(word for word in re.split("[ \\t\\n\\f\\r]", key) if word)[:2] for key in keys]
+    valid(len(set(words)) == len(words), "a key twice")
+    accounts = [account for person in persons for account in person["accounts"]]
+    valid(len(set(accounts)) == len(accounts), "an account of two persons")
     valid_levels(levels, ids)
     if "elevation" in body:
         rules = body["elevation"]
         valid(min(rules["duration_max_ms"], rules["untouched_ms"], rules["activation_window_ms"]) > 0, "a time of 0")
         valid_sorted(rules["revokers"], "revokers")
         valid(set(rules["revokers"]) <= set(ids), "revoker who is not in the roster")
+        valid(rules.get("direct") != [], "direct access without levels")
         valid_levels(levels + rules.get("direct", []), ids)
         if "break_glass" in rules:
-            valid(rules["break_glass"] != [], "emergency without levels")
-            valid_levels(rules["break_glass"], ids)
+            emergency = rules["break_glass"]
+            valid(emergency["levels"] != [] and emergency["duration_max_ms"] > 0, "emergency without levels or time")
+            valid(not emergency["direct"] or "direct" in rules, "direct access in an emergency only")
+            valid_levels(emergency["levels"], ids)
     signatures = [(s["person"].encode(), s["signature"].encode()) for s in body["signatures"]]
     valid_sorted(signatures, "signatures")
 

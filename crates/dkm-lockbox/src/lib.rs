@@ -13,8 +13,11 @@
 #![forbid(unsafe_code)]
 
 mod answer;
-pub mod clock;
+mod clock;
 mod elevation;
+mod lockbox;
+mod memo;
+mod record;
 mod refusal;
 mod request;
 pub mod sshsig;
@@ -23,8 +26,14 @@ mod statement;
 mod testing;
 mod text;
 
-pub use answer::{Answer, Verify, verify_sshsig};
-pub use elevation::{Elevation, Event, InForce, Status};
+pub use answer::{Answer, Evidence, Verify, verify_sshsig};
+pub use clock::Clock;
+pub use elevation::{Elevation, InForce, ReplayError, Status};
+pub use lockbox::{Lockbox, OPEN_MAX};
+pub use memo::Memo;
+pub use record::{Ending, Event, RECORD_LEN_MAX, RECORD_VERSION, Record, RecordError};
 pub use refusal::Refusal;
-pub use request::{BLOBS_MAX, Mode, NAME_LEN_MAX, REASON_LEN_MAX, Request, RequestError, Requester, Scope};
-pub use statement::{Decision, NAMESPACE, statement};
+pub use request::{
+    Ask, BLOBS_MAX, Mode, NAME_LEN_MAX, REASON_LEN_MAX, Request, RequestError, Requester, Scope, VERSIONS_MAX,
+};
+pub use statement::{Decision, NAMESPACE, STATEMENT_LEN_MAX, Statement, StatementError, statement};

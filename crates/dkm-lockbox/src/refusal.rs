@@ -2,7 +2,9 @@
 
 use dkm_core::Timestamp;
 
-use crate::elevation::Status;
+use dkm_core::RequestId;
+
+use crate::elevation::{ReplayError, Status};
 use crate::request::RequestError;
 
 /// Why a step is refused. Nothing changes by a refused step.
@@ -65,6 +67,54 @@ pub enum Refusal {
     NotYet {
         /// Which.
         level: String,
+    },
+    /// The level has all that it needs.
+    #[error("level {level:?} has approved already")]
+    Complete {
+        /// Which.
+        level: String,
+    },
+    /// Two people of the roster with one key are one.
+    #[error("the key that signed for {person:?} has approved already under another name: a key counts once")]
+    SameKey {
+        /// Who.
+        person: String,
+    },
+    /// Made for another server or group.
+    #[error("the request was made to another {what}")]
+    Elsewhere {
+        /// What.
+        what: &'static str,
+    },
+    /// There is none of this id.
+    #[error("there is no request {request} in this group")]
+    Unknown {
+        /// The id.
+        request: RequestId,
+    },
+    /// There is one of this id already.
+    #[error("there is a request {request} already: ask again under a new id")]
+    Taken {
+        /// The id.
+        request: RequestId,
+    },
+    /// Its records are not whole.
+    #[error("nothing is granted by it: {why}")]
+    Broken {
+        /// Why.
+        why: ReplayError,
+    },
+    /// What was done in an emergency is not reviewed.
+    #[error("the emergency access of request {request} waits for its review: have it reviewed first")]
+    ReviewOverdue {
+        /// The request.
+        request: RequestId,
+    },
+    /// Too many requests of one person are open.
+    #[error("{max} requests are open already: withdraw one, or wait")]
+    TooMany {
+        /// How many may be.
+        max: usize,
     },
     /// The state does not allow it.
     #[error("the request is {status}")]

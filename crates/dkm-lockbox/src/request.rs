@@ -1,24 +1,31 @@
 //! What somebody asks for.
 
+mod scope;
+
 use std::fmt;
 
-use dkm_core::{Context, Digest, GroupId, InstanceId, RequestId, Timestamp};
+use dkm_core::{Digest, GroupId, InstanceId, RequestId, Timestamp};
+use minicbor::{Decode, Encode};
 
+pub use self::scope::{BLOBS_MAX, Scope};
 use crate::text;
 
 /// Longest reason, in bytes.
 pub const REASON_LEN_MAX: usize = 4096;
 /// Longest ticket, account or name, in bytes.
 pub const NAME_LEN_MAX: usize = 256;
-/// Most blobs that a scope names.
-pub const BLOBS_MAX: usize = 256;
+/// Most versions of a policy or a roster that are in force at once, as far as a request can name them.
+pub const VERSIONS_MAX: usize = 64;
 
 /// How keys are reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(index_only)]
 pub enum Mode {
     /// The server opens blobs of the scope; no key leaves.
+    #[n(0)]
     Brokered,
     /// The requester gets credentials that are in the group until the grant ends, and could read every key.
+    #[n(1)]
     Direct,
 }
 
@@ -31,47 +38,24 @@ impl fmt::Display for Mode {
     }
 }
 
-/// What a brokered grant opens. A blob must fit all that is given: its id one of the `blobs`, unless there are none, and
-/// its context must hold all the `context` pairs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scope {
-    /// Ids of blobs, sorted and distinct.
-    pub blobs: Vec<Digest>,
-    /// Pairs that a blob's context must hold.
-    pub context: Context,
-    /// How many blobs may be opened in all.
-    pub count_max: u64,
-    /// How many bytes of plaintext may be given out in all.
-    pub bytes_max: u64,
-}
-
 /// Who asks: the person, by the roster's id, and the account that was used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
 pub struct Requester {
     /// The person's id in the roster.
+    #[n(0)]
     pub person: String,
     /// The account, as the server authenticated it.
+    #[n(1)]
     pub account: String,
 }
 
-/// A request for elevated access. It never changes: whoever wants another asks anew.
+/// What the requester says; all else of a [`Request`] follows from what is in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
-    /// Its id.
-    pub id: RequestId,
-    /// The server that it is made to: an approval given to one says nothing at another.
-    pub instance: InstanceId,
-    /// The group whose keys are wanted.
-    pub group: GroupId,
-    /// Digests of the policies in force when it was made, sorted.
-    pub policy: Vec<Digest>,
-    /// Digests of the rosters in force when it was made, sorted.
-    pub roster: Vec<Digest>,
-    /// Who asks.
-    pub requester: Requester,
-    /// Why.
+pub struct Ask {
+    /// Why: 1 to [`REASON_LEN_MAX`] bytes.
     pub reason: String,
-    /// Where the work is written down, such as the number of an incident.
+    /// Where the work is written down, such as the number of an incident; may be empty.
     pub ticket: String,
     /// How keys are reached.
     pub mode: Mode,
@@ -81,11 +65,56 @@ pub struct Request {
     pub break_glass: bool,
     /// How long access lasts, from its activation, in seconds.
     pub duration_s: u64,
+}
+
+/// A request for elevated access. It never changes: whoever wants another asks anew.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Request {
+    /// Its id.
+    #[n(0)]
+    pub id: RequestId,
+    /// The server that it is made to: an approval given to one says nothing at another.
+    #[n(1)]
+    pub instance: InstanceId,
+    /// The group whose keys are wanted.
+    #[n(2)]
+    pub group: GroupId,
+    /// Digests of the policies in force when it was made, sorted.
+    #[n(3)]
+    pub policy: Vec<Digest>,
+    /// Digests of the rosters in force when it was made, sorted.
+    #[n(4)]
+    pub roster: Vec<Digest>,
+    /// Who asks.
+    #[n(5)]
+    pub requester: Requester,
+    /// Why.
+    #[n(6)]
+    pub reason: String,
+    /// Where the work is written down, such as the number of an incident.
+    #[n(7)]
+    pub ticket: String,
+    /// How keys are reached.
+    #[n(8)]
+    pub mode: Mode,
+    /// What a brokered grant opens; none for direct access.
+    #[n(9)]
+    pub scope: Option<Scope>,
+    /// Whether it is an emergency: other levels approve, and it is reviewed afterwards.
+    #[n(10)]
+    pub break_glass: bool,
+    /// How long access lasts, from its activation, in seconds.
+    #[n(11)]
+    pub duration_s: u64,
     /// When it was made.
+    #[n(12)]
     pub made: Timestamp,
     /// Until when it must be approved.
+    #[n(13)]
     pub not_after: Timestamp,
     /// How long it may wait for its activation once it is approved, in seconds.
+    #[n(14)]
     pub activation_window_s: u64,
 }
 
@@ -137,42 +166,26 @@ impl Request {
             (Mode::Direct, None) => {}
         }
         if self.duration_s == 0 || self.activation_window_s == 0 {
-            return fail("duration", "and activation window must be longer than nothing".to_owned());
+            return fail("duration", "and activation window must be at least one second".to_owned());
         }
         if self.not_after <= self.made {
             return fail("not-after", "is before the request".to_owned());
         }
         for (field, digests) in [("policy", &self.policy), ("roster", &self.roster)] {
-            if digests.is_empty() || !digests.is_sorted_by(|a, b| a < b) {
-                return fail(field, "must name what is in force, sorted".to_owned());
+            let sorted = digests.is_sorted_by(|a, b| a < b);
+            if digests.is_empty() || digests.len() > VERSIONS_MAX || !sorted {
+                return fail(
+                    field,
+                    format!("must name what is in force, sorted, and at most {VERSIONS_MAX}"),
+                );
             }
         }
         Ok(())
     }
-}
 
-impl Scope {
-    fn check(&self) -> Result<(), RequestError> {
-        let fail = |why: &str| Err(RequestError { field: "scope", why: why.to_owned() });
-        if self.blobs.is_empty() && self.context.is_empty() {
-            return fail("names neither blobs nor context: it would be everything");
-        }
-        if self.blobs.len() > BLOBS_MAX {
-            return fail("names more than 256 blobs");
-        }
-        if !self.blobs.is_sorted_by(|a, b| a < b) {
-            return fail("names its blobs unsorted, or one twice");
-        }
-        if self.count_max == 0 || self.bytes_max == 0 {
-            return fail("allows nothing: its count and bytes must be at least 1");
-        }
-        Ok(())
-    }
-
-    /// Whether a blob is in the scope.
+    /// When a grant that is activated at `at` ends.
     #[must_use]
-    pub fn covers(&self, blob: Digest, context: &Context) -> bool {
-        let named = self.blobs.is_empty() || self.blobs.binary_search(&blob).is_ok();
-        named && self.context.pairs().all(|(key, value)| context.value(key) == Some(value))
+    pub const fn until(&self, at: Timestamp) -> Timestamp {
+        at.plus(self.duration_s.saturating_mul(1_000))
     }
 }

@@ -4,10 +4,14 @@
 //! decision, level and approver, and no two have the same: values hold no line breaks, and are quoted where they could
 //! be anything.
 
+mod parse;
+
 use std::fmt::Write as _;
 
 use dkm_core::{Digest, Timestamp};
+use minicbor::{Decode, Encode};
 
+pub use self::parse::{STATEMENT_LEN_MAX, StatementError};
 use crate::request::{Request, Scope};
 use crate::text::word;
 
@@ -15,13 +19,18 @@ use crate::text::word;
 pub const NAMESPACE: &str = "dkm-approval";
 /// Version of the text.
 const VERSION: u8 = 1;
+/// The scope of direct access.
+const EVERY_KEY: &str = "every key of the group";
 
 /// What an approver decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(index_only)]
 pub enum Decision {
     /// The request shall be granted, as far as this level goes.
+    #[n(0)]
     Approve,
     /// It shall not, whatever others say.
+    #[n(1)]
     Deny,
 }
 
@@ -32,6 +41,19 @@ impl Decision {
             Self::Deny => "deny",
         }
     }
+}
+
+/// What a statement says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// The request that is decided on.
+    pub request: Request,
+    /// How.
+    pub decision: Decision,
+    /// At which level.
+    pub level: String,
+    /// By whom: a person of the roster.
+    pub approver: String,
 }
 
 /// The text that an approver, a person of the roster, signs to decide on a request at a level.
@@ -55,13 +77,21 @@ pub fn statement(request: &Request, decision: Decision, level: &str, approver: &
     lines.add("break-glass", if request.break_glass { "yes" } else { "no" });
     match &request.scope {
         Some(scope) => lines.scope(scope),
-        None => lines.add("scope", "every key of the group"),
+        None => lines.add("scope", EVERY_KEY),
     }
     lines.add("duration", format_args!("{} s", request.duration_s));
     lines.add("made", time(request.made));
     lines.add("not-after", time(request.not_after));
     lines.add("activation-window", format_args!("{} s", request.activation_window_s));
     lines.0
+}
+
+impl Statement {
+    /// Its text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        statement(&self.request, self.decision, &self.level, &self.approver)
+    }
 }
 
 #[derive(Default)]

@@ -1,10 +1,12 @@
 //! What the tests stand on: a roster of six people, and signatures that only say whose they are and of what.
 
-use dkm_core::record::{ApprovalLevel, ElevationRules, Person};
+use dkm_core::record::{ApprovalLevel, BreakGlass, ElevationRules, Person};
 use dkm_core::roster::Roster;
 use dkm_core::{Context, Digest, GroupId, InstanceId, RequestId, Timestamp};
 
-use crate::{Answer, Decision, Elevation, InForce, Mode, Request, Requester, Scope, statement};
+use crate::{
+    Answer, Ask, Decision, Elevation, Event, InForce, Mode, Record, Request, Requester, Scope, statement,
+};
 
 pub(crate) const T0: Timestamp = Timestamp(1_800_000_000_000);
 pub(crate) const HOUR_MS: u64 = 3_600_000;
@@ -33,7 +35,12 @@ pub(crate) fn roster() -> Roster {
             activation_window_ms: HOUR_MS,
             revokers: vec!["erin".into()],
             direct: Some(vec![level("privacy", &["erin"], 1)]),
-            break_glass: Some(vec![level("on call", &["erin"], 1)]),
+            break_glass: Some(BreakGlass {
+                levels: vec![level("on call", &["erin"], 1)],
+                duration_max_ms: HOUR_MS / 2,
+                review_within_ms: 24 * HOUR_MS,
+                direct: false,
+            }),
         }),
     }
 }
@@ -74,7 +81,14 @@ pub(crate) fn verify(line: &str, namespace: &str, message: &[u8], armored: &str)
 }
 
 pub(crate) fn in_force(roster: &Roster) -> InForce<'_> {
-    InForce { policy: &[POLICY], rosters: &[ROSTER], roster, verify: &verify }
+    InForce {
+        instance: InstanceId([4; 16]),
+        group: GroupId([5; 16]),
+        policy: &[POLICY],
+        rosters: &[ROSTER],
+        roster,
+        verify: &verify,
+    }
 }
 
 pub(crate) fn answer(request: &Request, approver: &str, level: &str, decision: Decision) -> Answer {
@@ -87,15 +101,43 @@ pub(crate) fn answer(request: &Request, approver: &str, level: &str, decision: D
     }
 }
 
+/// What the requester says of a request.
+pub(crate) fn ask(request: &Request) -> Ask {
+    Ask {
+        reason: request.reason.clone(),
+        ticket: request.ticket.clone(),
+        mode: request.mode,
+        scope: request.scope.clone(),
+        break_glass: request.break_glass,
+        duration_s: request.duration_s,
+    }
+}
+
+/// A request as it stands in its first record.
+pub(crate) fn first(request: Request) -> Record {
+    Record { request: request.id, number: 0, event: Event::Requested { request: Box::new(request) } }
+}
+
+/// A request with nothing come of it.
+pub(crate) fn begun(request: Request) -> Elevation {
+    Elevation::new(&first(request)).unwrap()
+}
+
+/// Takes an event whether or not it could come about.
+pub(crate) fn force_in(elevation: &mut Elevation, event: Event) {
+    let record = Record { request: elevation.request().id, number: elevation.next_number(), event };
+    elevation.apply(&record).unwrap();
+}
+
 /// A request that was taken and approved by these, at T0.
 pub(crate) fn approved_by(request: Request, approvals: &[(&str, &str)]) -> Elevation {
     let roster = roster();
     let force = in_force(&roster);
-    let mut elevation = Elevation::begin(request, "account-mallory", T0, &force).unwrap();
+    let mut elevation = begun(request);
     for (approver, level) in approvals {
         let answer = answer(elevation.request(), approver, level, Decision::Approve);
-        let event = elevation.answer(answer, T0, &force).unwrap();
-        elevation.apply(&event);
+        let record = elevation.answer(answer, T0, &force).unwrap();
+        elevation.apply(&record).unwrap();
     }
     elevation
 }

@@ -7,7 +7,8 @@ pub(crate) const fn is_deceptive(c: char) -> bool {
         '\0'..='\u{1F}' | '\u{7F}'..='\u{9F}'
         | '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}' | '\u{180B}'..='\u{180F}'
         | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{3164}'
-        | '\u{E000}'..='\u{F8FF}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}'
+        | '\u{2800}' | '\u{E000}'..='\u{F8FF}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}'
+        | '\u{13430}'..='\u{1343F}' | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}'
         | '\u{E0000}'..='\u{10FFFF}')
 }
 
@@ -22,6 +23,18 @@ pub(crate) fn word(bytes: &[u8]) -> String {
         Ok(text) if !text.chars().any(|c| is_deceptive(c) || c == '"' || c == '\\') => format!("\"{text}\""),
         _ => bytes.iter().fold("hex:".to_owned(), |hex, byte| format!("{hex}{byte:02x}")),
     }
+}
+
+/// What [`word`] wrote.
+pub(crate) fn unword(word: &str) -> Option<Vec<u8>> {
+    if let Some(text) = word.strip_prefix('"') {
+        return text.strip_suffix('"').map(|text| text.as_bytes().to_vec());
+    }
+    let digits = word.strip_prefix("hex:")?.as_bytes();
+    let digit = |c: u8| char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let (pairs, rest) = digits.as_chunks::<2>();
+    let bytes = pairs.iter().map(|[high, low]| Some((digit(*high)? << 4) | digit(*low)?));
+    if rest.is_empty() { bytes.collect() } else { None }
 }
 
 #[cfg(test)]
@@ -57,6 +70,7 @@ mod tests {
             let words: BTreeMap<String, &Vec<u8>> = all.iter().map(|bytes| (word(bytes), bytes)).collect();
             for bytes in &all {
                 prop_assert_eq!(words[&word(bytes)], bytes);
+                prop_assert_eq!(&unword(&word(bytes)).unwrap(), bytes);
             }
         }
     }

@@ -5,8 +5,9 @@ mod fields;
 use anyhow::{Context as _, Result, ensure};
 use dkm_core::policy::{Policy, Wrap};
 use dkm_core::record::{
-    ApprovalLevel, Change, ElevationRules, ExposedRecord, Family, GroupRecord, KeyRecord, Material, Origin,
-    Person, PolicyRecord, Purpose, Record, RosterRecord, RosterSignature, StatusRecord, WrappedMaterial,
+    ApprovalLevel, BreakGlass, Change, ElevationRules, ExposedRecord, Family, GroupRecord, KeyRecord,
+    Material, Origin, Person, PolicyRecord, Purpose, Record, RosterRecord, RosterSignature, StatusRecord,
+    WrappedMaterial,
 };
 use dkm_core::{Digest, KeyId, kdf};
 
@@ -77,7 +78,12 @@ pub(crate) fn elevation() -> ElevationRules {
         activation_window_ms: 3_600_000,
         revokers: vec!["bob".into(), "carol".into()],
         direct: Some(vec![level("privacy", "bob")]),
-        break_glass: Some(vec![level("on call", "alice")]),
+        break_glass: Some(BreakGlass {
+            levels: vec![level("on call", "alice")],
+            duration_max_ms: 3_600_000,
+            review_within_ms: 259_200_000,
+            direct: true,
+        }),
     }
 }
 

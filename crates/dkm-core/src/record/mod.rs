@@ -16,7 +16,7 @@ mod status;
 use minicbor::data::Type;
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
-pub use elevation::ElevationRules;
+pub use elevation::{BreakGlass, ElevationRules};
 pub use exposed::ExposedRecord;
 pub use group::{GROUP_NAME_LEN_MAX, GroupRecord, check_group_name};
 pub use key::{Family, KeyRecord, Material, Origin, WrappedMaterial};

@@ -118,11 +118,20 @@ impl RosterRecord {
         if let Some(rules) = &self.elevation {
             rules.check(&self.levels, &ids)?;
         }
-        // One key belongs to one human: otherwise one person could count as two.
-        let mut keys: Vec<&String> = self.persons.iter().flat_map(|p| &p.keys).collect();
-        keys.sort();
-        check_sorted("keys across people", &keys)
+        // A key or an account belongs to one human: otherwise one person could count as two.
+        let mut keys: Vec<_> = self.persons.iter().flat_map(|p| &p.keys).map(|line| key_of(line)).collect();
+        keys.sort_unstable();
+        check_sorted("keys across people", &keys)?;
+        let mut accounts: Vec<&String> = self.persons.iter().flat_map(|p| &p.accounts).collect();
+        accounts.sort();
+        check_sorted("accounts across people", &accounts)
     }
+}
+
+/// What tells an OpenSSH line from that of another key: its type and the key itself. The comment is anybody's choice.
+fn key_of(line: &str) -> (Option<&str>, Option<&str>) {
+    let mut words = line.split_ascii_whitespace();
+    (words.next(), words.next())
 }
 
 /// What holds of every list of levels: names differ, approvers are people of the roster, and the quorum can be met.

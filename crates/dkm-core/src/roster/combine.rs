@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Roster;
-use crate::record::{ApprovalLevel, ElevationRules, Person};
+use crate::record::{ApprovalLevel, BreakGlass, ElevationRules, Person};
 
 impl Roster {
     /// Combines versions, in any order, to what all of them allow; none for no version at all.
@@ -63,10 +63,8 @@ fn common_rules(versions: &[&Roster], persons: &[Person]) -> Option<ElevationRul
     let rules: Vec<&ElevationRules> =
         versions.iter().map(|version| version.elevation.as_ref()).collect::<Option<_>>()?;
     let least = |of: fn(&ElevationRules) -> u64| rules.iter().map(|rules| of(rules)).min().unwrap_or(0);
-    let extra = |of: fn(&ElevationRules) -> Option<&[ApprovalLevel]>| {
-        let lists: Vec<&[ApprovalLevel]> = rules.iter().map(|rules| of(rules)).collect::<Option<_>>()?;
-        Some(common_levels(lists.into_iter(), persons))
-    };
+    let direct: Option<Vec<&[ApprovalLevel]>> = rules.iter().map(|rules| rules.direct.as_deref()).collect();
+    let emergency: Option<Vec<&BreakGlass>> = rules.iter().map(|rules| rules.break_glass.as_ref()).collect();
     // Whoever ends access does no harm that waiting would not: all that any version names.
     let revokers: BTreeSet<&String> = rules.iter().flat_map(|rules| &rules.revokers).collect();
     let is_person = |id: &&String| persons.iter().any(|person| person.id == **id);
@@ -75,8 +73,13 @@ fn common_rules(versions: &[&Roster], persons: &[Person]) -> Option<ElevationRul
         untouched_ms: least(|rules| rules.untouched_ms),
         activation_window_ms: least(|rules| rules.activation_window_ms),
         revokers: revokers.into_iter().filter(is_person).cloned().collect(),
-        direct: extra(|rules| rules.direct.as_deref()),
-        break_glass: extra(|rules| rules.break_glass.as_deref()),
+        direct: direct.map(|lists| common_levels(lists.into_iter(), persons)),
+        break_glass: emergency.map(|rules| BreakGlass {
+            levels: common_levels(rules.iter().map(|rules| rules.levels.as_slice()), persons),
+            duration_max_ms: rules.iter().map(|rules| rules.duration_max_ms).min().unwrap_or(0),
+            review_within_ms: rules.iter().map(|rules| rules.review_within_ms).min().unwrap_or(0),
+            direct: rules.iter().all(|rules| rules.direct),
+        }),
     })
 }
 

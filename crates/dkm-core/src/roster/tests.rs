@@ -321,7 +321,7 @@ fn rosters() -> impl Strategy<Value = Roster> {
                 level(names[name], &approvers, quorum)
             })
             .collect();
-        Roster { persons, levels, change_delay_ms }
+        Roster { persons, levels, change_delay_ms, elevation: None }
     })
 }
 

@@ -1,12 +1,13 @@
 use dkm_core::record::Person;
-use dkm_core::{Context, Digest, Timestamp};
+use dkm_core::roster::Roster;
+use dkm_core::{Context, Digest, GroupId, InstanceId, Timestamp};
 
 use super::*;
-use crate::request::Scope;
 use crate::testing::{
-    ALL, HOUR_MS, ROSTER, T0, answer, approved_by, context, in_force, request, roster, sign,
+    ALL, HOUR_MS, ROSTER, T0, answer, approved_by, ask, begun, context, force_in, in_force, request, roster,
+    sign,
 };
-use crate::{RequestError, statement};
+use crate::{Decision, Lockbox, Mode, Refusal, RequestError, Scope, statement};
 
 const MALLORY: &str = "account-mallory";
 const BLOB: Digest = Digest([9; 32]);
@@ -15,7 +16,7 @@ fn active(request: Request) -> Elevation {
     let roster = roster();
     let mut elevation = approved_by(request, ALL);
     let event = elevation.activate(MALLORY, T0, &in_force(&roster)).unwrap();
-    elevation.apply(&event);
+    elevation.apply(&event).unwrap();
     elevation
 }
 
@@ -25,30 +26,31 @@ fn the_whole_way() {
     let force = in_force(&roster);
     let mut elevation = approved_by(request(), &ALL[..2]);
     assert_eq!(elevation.status(T0, &force), Status::Pending);
-    assert_eq!(elevation.missing(&force).unwrap()[0].name, "legal");
+    let missing = elevation.missing(&force).unwrap();
+    assert_eq!((missing.len(), missing[0].0.name.as_str(), missing[0].1), (1, "legal", 1));
     let refused = elevation.activate(MALLORY, T0, &force);
     assert_eq!(refused, Err(Refusal::Status { status: Status::Pending }));
     let last = answer(elevation.request(), "dave", "legal", Decision::Approve);
     let at = T0.plus(HOUR_MS);
     let event = elevation.answer(last, at, &force).unwrap();
-    elevation.apply(&event);
+    elevation.apply(&event).unwrap();
     // The time runs from the activation, not from the request or the approval.
     let at = at.plus(HOUR_MS - 1);
     assert_eq!(elevation.status(at, &force), Status::Approved { until: at.plus(1) });
     let event = elevation.activate(MALLORY, at, &force).unwrap();
-    elevation.apply(&event);
+    elevation.apply(&event).unwrap();
     let until = at.plus(1_800_000);
     assert_eq!(elevation.goes_on(MALLORY, until.minus(1), &force), Ok(until));
     let event = elevation.open(MALLORY, BLOB, &context(), 10, until.minus(1), &force).unwrap();
-    elevation.apply(&event);
+    elevation.apply(&event).unwrap();
     assert_eq!(elevation.used(), (1, 10));
-    assert_eq!(elevation.status(until, &force), Status::Finished);
+    assert_eq!(elevation.status(until, &force), Status::Ended(Ending::Finished));
     for refused in [
         elevation.open(MALLORY, BLOB, &context(), 10, until, &force).unwrap_err(),
         elevation.activate(MALLORY, until, &force).unwrap_err(),
         elevation.goes_on(MALLORY, until, &force).unwrap_err(),
     ] {
-        assert_eq!(refused, Refusal::Status { status: Status::Finished });
+        assert_eq!(refused, Refusal::Status { status: Status::Ended(Ending::Finished) });
     }
     assert!(!elevation.review_is_due());
 }
@@ -56,9 +58,11 @@ fn the_whole_way() {
 #[test]
 fn a_request_is_what_the_roster_allows_to_whoever_asks() {
     let roster = roster();
-    let begin = |request: Request, account: &str| Elevation::begin(request, account, T0, &in_force(&roster));
+    let begin = |request: Request, account: &str| {
+        Lockbox::default().begin(request.id, ask(&request), account, T0, &in_force(&roster))
+    };
     assert!(begin(request(), MALLORY).is_ok());
-    for account in ["account-bob", "account-of-nobody", ""] {
+    for account in ["account-of-nobody", "mallory", ""] {
         assert!(begin(request(), account).is_err(), "{account}");
     }
     let with = |change: fn(&mut Request)| {
@@ -67,21 +71,31 @@ fn a_request_is_what_the_roster_allows_to_whoever_asks() {
         begin(request, MALLORY).unwrap_err()
     };
     assert_eq!(with(|r| r.duration_s = 3_601), Refusal::TooLong { asked_s: 3_601, max_s: 3_600 });
-    let other_times: [fn(&mut Request); 4] = [
-        |r| r.not_after = T0.plus(48 * HOUR_MS),
-        |r| r.activation_window_s = 7_200,
-        |r| r.made = T0.plus(1),
-        |r| r.made = T0.minus(1),
+    // Also when such a request came to be recorded.
+    let forged: [(Ending, fn(&mut Request)); 11] = [
+        (Ending::Invalid, |r| r.not_after = T0.plus(48 * HOUR_MS)),
+        (Ending::Invalid, |r| r.activation_window_s = 7_200),
+        (Ending::Invalid, |r| r.made = T0.plus(1)),
+        (Ending::Invalid, |r| r.duration_s = 3_601),
+        (Ending::Invalid, |r| r.instance = InstanceId([9; 16])),
+        (Ending::Invalid, |r| r.group = GroupId([9; 16])),
+        (Ending::Invalid, |r| r.requester.person = "erin".into()),
+        (Ending::Invalid, |r| r.requester.account = "account-of-nobody".into()),
+        (Ending::Invalid, |r| r.reason = "pay \u{202E}lla".into()),
+        (Ending::Void, |r| r.policy = vec![Digest([8; 32])]),
+        (Ending::Void, |r| r.roster = vec![ROSTER, Digest([8; 32])]),
     ];
-    for change in other_times {
-        assert!(matches!(with(change), Refusal::NotAllowed { .. }));
+    for (how, change) in forged {
+        let mut request = request();
+        change(&mut request);
+        let mut elevation = begun(request.clone());
+        for (who, place) in ALL {
+            let answer = answer(&request, who, place, Decision::Approve);
+            force_in(&mut elevation, Event::Answered { at: T0, answer });
+        }
+        assert_eq!(elevation.status(T0, &in_force(&roster)), Status::Ended(how), "{request:?}");
     }
-    let outdated: [fn(&mut Request); 2] =
-        [|r| r.policy = vec![Digest([8; 32])], |r| r.roster = vec![ROSTER, Digest([8; 32])]];
-    for change in outdated {
-        assert_eq!(with(change), Refusal::Status { status: Status::Void });
-    }
-    let odd: [(&str, fn(&mut Request)); 14] = [
+    let odd: [(&str, fn(&mut Request)); 12] = [
         ("reason", |r| r.reason = " ".into()),
         ("reason", |r| r.reason = "ok\nmode: brokered".into()),
         ("reason", |r| r.reason = "pay \u{202E}lla".into()),
@@ -94,8 +108,6 @@ fn a_request_is_what_the_roster_allows_to_whoever_asks() {
         ("scope", |r| r.scope.as_mut().unwrap().blobs = vec![BLOB, BLOB]),
         ("scope", |r| r.scope.as_mut().unwrap().count_max = 0),
         ("duration", |r| r.duration_s = 0),
-        ("not-after", |r| r.not_after = T0),
-        ("policy", |r| r.policy = Vec::new()),
     ];
     for (field, change) in odd {
         let refused = with(change);
@@ -106,9 +118,12 @@ fn a_request_is_what_the_roster_allows_to_whoever_asks() {
 
 #[test]
 fn what_the_roster_has_no_rules_for_is_refused() {
+    let begin = |request: Request, roster: &Roster| {
+        Lockbox::default().begin(request.id, ask(&request), MALLORY, T0, &in_force(roster))
+    };
     let mut bare = roster();
     bare.elevation = None;
-    let refused = Elevation::begin(request(), MALLORY, T0, &in_force(&bare)).unwrap_err();
+    let refused = begin(request(), &bare).unwrap_err();
     assert_eq!(refused, Refusal::NotAllowed { what: "elevated access" });
     let mut narrow = roster();
     if let Some(rules) = &mut narrow.elevation {
@@ -117,18 +132,15 @@ fn what_the_roster_has_no_rules_for_is_refused() {
     }
     let direct = || Request { mode: Mode::Direct, scope: None, ..request() };
     for asked in [direct(), Request { break_glass: true, ..request() }] {
-        assert!(matches!(
-            Elevation::begin(asked, MALLORY, T0, &in_force(&narrow)),
-            Err(Refusal::NotAllowed { .. })
-        ));
+        assert!(matches!(begin(asked, &narrow), Err(Refusal::NotAllowed { .. })));
     }
     let mut free = roster();
     free.levels.clear();
-    assert!(Elevation::begin(request(), MALLORY, T0, &in_force(&free)).is_err());
+    assert!(begin(request(), &free).is_err());
     // Two people of one account.
     let mut twice = roster();
     twice.persons.push(Person { id: "zoe".into(), keys: Vec::new(), accounts: vec![MALLORY.into()] });
-    let refused = Elevation::begin(request(), MALLORY, T0, &in_force(&twice)).unwrap_err();
+    let refused = begin(request(), &twice).unwrap_err();
     assert_eq!(refused, Refusal::UnknownPerson { account: MALLORY.into() });
 }
 
@@ -140,16 +152,53 @@ fn whoever_asks_does_not_decide() {
     let own = answer(elevation.request(), "mallory", "manager", Decision::Approve);
     let refused = elevation.answer(own, T0, &in_force(&roster)).unwrap_err();
     assert_eq!(refused, Refusal::OwnRequest { person: "mallory".into() });
-    // Under a second name, with a second key.
-    let mut second = roster.clone();
-    second.persons.push(Person {
+    // Under a second name: with an account of his, or with a key of his and another comment.
+    let zoe = |key: &str, account: &str| Person {
         id: "zoe".into(),
-        keys: vec!["key-zoe".into()],
-        accounts: vec![MALLORY.into()],
-    });
-    second.levels[0].approvers.push("zoe".into());
-    let own = answer(elevation.request(), "zoe", "manager", Decision::Approve);
-    assert!(matches!(elevation.answer(own, T0, &in_force(&second)), Err(Refusal::OwnRequest { .. })));
+        keys: vec![key.into()],
+        accounts: vec![account.into()],
+    };
+    for (zoe, key) in [
+        (zoe("key of-zoe", "account-mallory-admin"), "key of-zoe"),
+        (zoe("key of-mallory again", "account-zoe"), "key of-mallory again"),
+    ] {
+        let mut second = roster.clone();
+        second.persons[5].accounts.push("account-mallory-admin".into());
+        second.persons[5].keys = vec!["key of-mallory".into()];
+        second.persons.push(zoe);
+        second.levels[0].approvers.push("zoe".into());
+        let text = statement(&request(), Decision::Approve, "manager", "zoe");
+        let own =
+            Answer { signature: sign(key, &text), ..answer(&request(), "zoe", "manager", Decision::Approve) };
+        let refused = elevation.answer(own, T0, &in_force(&second)).unwrap_err();
+        assert_eq!(refused, Refusal::OwnRequest { person: "zoe".into() });
+    }
+    // An account that two people have is nobody's.
+    let mut shared = roster.clone();
+    shared.persons.push(zoe("key of-zoe", MALLORY));
+    assert_eq!(elevation.status(T0, &in_force(&shared)), Status::Ended(Ending::Invalid));
+}
+
+#[test]
+fn one_key_counts_once_under_whatever_name() {
+    let mut roster = roster();
+    roster.persons[2].keys = vec!["key one carol".into()];
+    roster.persons[3].keys = vec!["key one dave".into()];
+    let force = in_force(&roster);
+    let mut elevation = approved_by(request(), &ALL[..1]);
+    let say = |who: &str| {
+        let text = statement(&request(), Decision::Approve, "legal", who);
+        Answer {
+            signature: sign(&format!("key one {who}"), &text),
+            ..answer(&request(), who, "legal", Decision::Approve)
+        }
+    };
+    let record = elevation.answer(say("carol"), T0, &force).unwrap();
+    elevation.apply(&record).unwrap();
+    let refused = elevation.answer(say("dave"), T0, &force);
+    assert_eq!(refused, Err(Refusal::SameKey { person: "dave".into() }));
+    force_in(&mut elevation, Event::Answered { at: T0, answer: say("dave") });
+    assert_eq!(elevation.status(T0, &force), Status::Pending);
 }
 
 #[test]
@@ -211,14 +260,17 @@ fn levels_approve_in_order_by_different_people() {
     assert_eq!(say(&elevation, "alice", "legal"), Err(answered.clone()));
     assert_eq!(say(&elevation, "alice", "manager"), Err(answered));
     assert!(
-        matches!(say(&elevation, "bob", "manager"), Err(Refusal::Answered { .. })),
+        matches!(say(&elevation, "bob", "manager"), Err(Refusal::Complete { .. })),
         "the level has all it needs"
     );
     assert!(say(&elevation, "carol", "legal").is_ok());
     // Even if such answers came to be recorded, they count once.
     let mut forged = elevation;
     for (who, place) in [("alice", "legal"), ("carol", "legal"), ("carol", "legal")] {
-        forged.apply(&Event::Answered { at: T0, answer: answer(&request(), who, place, Decision::Approve) });
+        force_in(
+            &mut forged,
+            Event::Answered { at: T0, answer: answer(&request(), who, place, Decision::Approve) },
+        );
     }
     assert_eq!(forged.status(T0, &force), Status::Pending);
 }
@@ -237,7 +289,7 @@ fn a_denial_or_revocation_beats_any_approval() {
     ] {
         // Out of turn, too, and by somebody who has approved.
         let event = elevation.answer(deny("legal"), T0, &force).unwrap();
-        elevation.apply(&event);
+        elevation.apply(&event).unwrap();
         assert_eq!(elevation.status(T0, &force), Status::Denied);
         assert!(elevation.activate(MALLORY, T0, &force).is_err());
         assert!(elevation.open(MALLORY, BLOB, &context(), 1, T0, &force).is_err());
@@ -246,7 +298,7 @@ fn a_denial_or_revocation_beats_any_approval() {
     for account in [MALLORY, "account-erin", "account-bob", "account-carol"] {
         let mut elevation = active(request());
         let event = elevation.revoke(account, T0, &force).unwrap();
-        elevation.apply(&event);
+        elevation.apply(&event).unwrap();
         assert_eq!(elevation.status(T0, &force), Status::Revoked);
         assert!(elevation.revoked_by().is_some());
         assert!(elevation.goes_on(MALLORY, T0, &force).is_err());
@@ -267,15 +319,15 @@ fn what_is_not_answered_or_used_in_time_ends() {
     let end = T0.plus(24 * HOUR_MS);
     let elevation = approved_by(request(), &ALL[..2]);
     assert_eq!(elevation.status(end.minus(1), &force), Status::Pending);
-    assert_eq!(elevation.status(end, &force), Status::Expired);
+    assert_eq!(elevation.status(end, &force), Status::Ended(Ending::Expired));
     let late = answer(&request(), "dave", "legal", Decision::Approve);
     assert!(elevation.answer(late.clone(), end, &force).is_err());
     // A late approval that came to be recorded does not count.
     let mut forged = elevation;
-    forged.apply(&Event::Answered { at: end, answer: late });
-    assert_eq!(forged.status(end, &force), Status::Expired);
+    force_in(&mut forged, Event::Answered { at: end, answer: late });
+    assert_eq!(forged.status(end, &force), Status::Ended(Ending::Expired));
     let approved = approved_by(request(), ALL);
-    assert_eq!(approved.status(T0.plus(HOUR_MS), &force), Status::Lapsed);
+    assert_eq!(approved.status(T0.plus(HOUR_MS), &force), Status::Ended(Ending::Lapsed));
     assert!(approved.activate(MALLORY, T0.plus(HOUR_MS), &force).is_err());
 }
 
@@ -288,14 +340,14 @@ fn a_change_of_policy_or_roster_voids_it() {
             InForce { policy: &other, ..in_force(&roster) },
             InForce { rosters: &other, ..in_force(&roster) },
         ] {
-            assert_eq!(elevation.status(T0, &changed), Status::Void);
+            assert_eq!(elevation.status(T0, &changed), Status::Ended(Ending::Void));
             assert!(elevation.goes_on(MALLORY, T0, &changed).is_err());
         }
     }
     // Whoever lost his place as an approver approves nothing, even where nobody noticed the change.
     let mut without = roster;
     without.levels[0].approvers = vec!["alice".into()];
-    assert_eq!(active(request()).status(T0, &in_force(&without)), Status::Void);
+    assert_eq!(active(request()).status(T0, &in_force(&without)), Status::Ended(Ending::Invalid));
     assert_eq!(approved_by(request(), ALL).status(T0, &in_force(&without)), Status::Pending);
 }
 
@@ -324,7 +376,7 @@ fn a_grant_opens_what_it_names_and_no_more() {
     assert!(open(&elevation, MALLORY, BLOB, &wider, u64::MAX).is_err());
     for bytes in [60, 40] {
         let event = open(&elevation, MALLORY, BLOB, &wider, bytes).unwrap();
-        elevation.apply(&event);
+        elevation.apply(&event).unwrap();
     }
     assert_eq!(open(&elevation, MALLORY, BLOB, &wider, 0), Err(Refusal::UsedUp { what: "blobs" }));
 }
@@ -335,12 +387,12 @@ fn direct_access_takes_more_levels_and_opens_nothing_through_the_server() {
     let force = in_force(&roster);
     let direct = Request { mode: Mode::Direct, scope: None, ..request() };
     let mut elevation = approved_by(direct, ALL);
-    assert_eq!(elevation.missing(&force).unwrap()[0].name, "privacy");
+    assert_eq!(elevation.missing(&force).unwrap()[0].0.name, "privacy");
     let last = answer(elevation.request(), "erin", "privacy", Decision::Approve);
     let event = elevation.answer(last, T0, &force).unwrap();
-    elevation.apply(&event);
+    elevation.apply(&event).unwrap();
     let event = elevation.activate(MALLORY, T0, &force).unwrap();
-    elevation.apply(&event);
+    elevation.apply(&event).unwrap();
     assert!(elevation.goes_on(MALLORY, T0, &force).is_ok());
     assert!(matches!(
         elevation.open(MALLORY, BLOB, &context(), 1, T0, &force),
@@ -355,12 +407,12 @@ fn an_emergency_takes_its_own_levels_and_is_reviewed() {
     let mut elevation = approved_by(Request { break_glass: true, ..request() }, &[("erin", "on call")]);
     assert!(elevation.review("account-erin", T0, &force).is_err(), "nothing was done yet");
     let event = elevation.activate(MALLORY, T0, &force).unwrap();
-    elevation.apply(&event);
+    elevation.apply(&event).unwrap();
     assert!(elevation.review_is_due());
     assert!(elevation.review(MALLORY, T0, &force).is_err(), "not by himself");
     // Long after it has ended, too.
     let event = elevation.review("account-carol", T0.plus(900 * HOUR_MS), &force).unwrap();
-    elevation.apply(&event);
+    elevation.apply(&event).unwrap();
     assert!(!elevation.review_is_due());
     // The approvals of an ordinary request are none of an emergency.
     let ordinary = answer(&request(), "erin", "on call", Decision::Approve);
@@ -376,13 +428,13 @@ fn a_second_activation_moves_nothing() {
     let until = T0.plus(1_800_000);
     let later = Timestamp(until.0 - 1);
     assert!(elevation.activate(MALLORY, later, &force).is_err());
-    elevation.apply(&Event::Activated { at: later, until: later.plus(1_800_000) });
+    force_in(&mut elevation, Event::Activated { at: later, until: later.plus(1_800_000) });
     assert_eq!(elevation.status(later, &force), Status::Active { until });
-    assert_eq!(elevation.status(until, &force), Status::Finished);
+    assert_eq!(elevation.status(until, &force), Status::Ended(Ending::Finished));
     // And one that no approval stands behind gives nothing.
     let mut forged = approved_by(request(), &ALL[..2]);
-    forged.apply(&Event::Activated { at: T0, until });
-    assert_eq!(forged.status(T0, &force), Status::Void);
+    force_in(&mut forged, Event::Activated { at: T0, until });
+    assert_eq!(forged.status(T0, &force), Status::Ended(Ending::Invalid));
 }
 
 #[test]
@@ -392,7 +444,7 @@ fn a_withdrawn_request_is_over() {
     let mut elevation = approved_by(request(), ALL);
     assert!(elevation.withdraw("account-bob", T0, &force).is_err());
     let event = elevation.withdraw(MALLORY, T0, &force).unwrap();
-    elevation.apply(&event);
+    elevation.apply(&event).unwrap();
     assert_eq!(elevation.status(T0, &force), Status::Withdrawn);
     assert!(elevation.activate(MALLORY, T0, &force).is_err());
     assert!(active(request()).withdraw(MALLORY, T0, &force).is_err(), "what is used is ended, not withdrawn");

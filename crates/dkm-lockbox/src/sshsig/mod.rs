@@ -281,7 +281,7 @@ fn from_der(der: &[u8]) -> Result<Vec<u8>, SignatureError> {
     let odd = SignatureError::Malformed("its ECDSA signature is not DER");
     // Two integers of at most 33 bytes: all lengths are of one byte.
     let mut reader = Reader::new(der);
-    let mut head = |reader: &mut Reader<'_>, tag: u8| match (reader.byte()?, reader.byte()?) {
+    let head = |reader: &mut Reader<'_>, tag: u8| match (reader.byte()?, reader.byte()?) {
         (found, len @ 0..=0x7F) if found == tag => Ok(usize::from(len)),
         _ => Err(odd.clone()),
     };

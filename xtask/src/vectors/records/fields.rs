@@ -3,7 +3,8 @@
 use dkm_core::Digest;
 use dkm_core::policy::Policy;
 use dkm_core::record::{
-    ApprovalLevel, ElevationRules, Family, KeyRecord, Material, Record, RosterRecord, StatusRecord,
+    ApprovalLevel, BreakGlass, ElevationRules, Family, KeyRecord, Material, Record, RosterRecord,
+    StatusRecord,
 };
 
 use super::super::json::Json;
@@ -122,8 +123,17 @@ fn elevation(rules: &ElevationRules) -> Json {
         ("revokers", Json::texts(&rules.revokers)),
     ];
     fields.extend(rules.direct.as_ref().map(|list| ("direct", levels(list))));
-    fields.extend(rules.break_glass.as_ref().map(|list| ("break_glass", levels(list))));
+    fields.extend(rules.break_glass.as_ref().map(|rules| ("break_glass", break_glass(rules))));
     Json::Object(fields)
+}
+
+fn break_glass(rules: &BreakGlass) -> Json {
+    Json::object([
+        ("levels", levels(&rules.levels)),
+        ("duration_max_ms", Json::from(rules.duration_max_ms)),
+        ("review_within_ms", Json::from(rules.review_within_ms)),
+        ("direct", Json::Bool(rules.direct)),
+    ])
 }
 
 fn key(r: &KeyRecord) -> Vec<(&'static str, Json)> {

@@ -2,8 +2,8 @@
 
 use dkm_core::policy::{DURATION_MAX_MS, Policy};
 use dkm_core::record::{
-    Change, ElevationRules, ExposedRecord, Family, GroupRecord, KeyRecord, PolicyRecord, Purpose, Record,
-    RosterRecord, RosterSignature, StatusRecord,
+    BreakGlass, Change, ElevationRules, ExposedRecord, Family, GroupRecord, KeyRecord, PolicyRecord, Purpose,
+    Record, RosterRecord, RosterSignature, StatusRecord,
 };
 
 use super::super::fixed::{GROUP, KEY_GUID, WHEN_MS};
@@ -140,8 +140,11 @@ fn with_elevation(change: impl FnOnce(&mut ElevationRules)) -> Record {
     with_roster(|r| r.elevation = Some(rules))
 }
 
+fn with_emergency(change: impl FnMut(&mut BreakGlass)) -> Record {
+    with_elevation(|rules| rules.break_glass.iter_mut().take(1).for_each(change))
+}
+
 fn elevations() -> Named {
-    let levels = |r: &mut ElevationRules| r.direct.clone().into_iter().flatten().collect::<Vec<_>>();
     vec![
         ("elevation-of-no-duration", with_elevation(|r| r.duration_max_ms = 0)),
         ("elevation-untouched-0", with_elevation(|r| r.untouched_ms = 0)),
@@ -156,11 +159,14 @@ fn elevations() -> Named {
             "elevation-direct-level-without-quorum",
             with_elevation(|r| r.direct.iter_mut().flatten().for_each(|l| l.quorum = 0)),
         ),
-        ("elevation-emergency-without-levels", with_elevation(|r| r.break_glass = Some(Vec::new()))),
+        ("elevation-direct-without-levels", with_elevation(|r| r.direct = Some(Vec::new()))),
+        ("elevation-emergency-without-levels", with_emergency(|r| r.levels.clear())),
         (
             "elevation-emergency-level-twice",
-            with_elevation(|r| r.break_glass = Some([levels(r), levels(r)].concat())),
+            with_emergency(|r| r.levels = [r.levels.clone(), r.levels.clone()].concat()),
         ),
+        ("elevation-emergency-of-no-duration", with_emergency(|r| r.duration_max_ms = 0)),
+        ("elevation-emergency-direct-where-nothing-is", with_elevation(|r| r.direct = None)),
     ]
 }
 
@@ -172,6 +178,21 @@ fn rosters() -> Named {
         ("roster-person-without-id", with_roster(|r| r.persons[0].id.clear())),
         ("roster-person-id-of-129-bytes", with_roster(|r| r.persons[2].id = "z".repeat(129))),
         ("roster-key-of-two-persons", with_roster(|r| r.persons[1].keys = r.persons[0].keys.clone())),
+        (
+            "roster-key-of-two-persons-with-another-comment",
+            with_roster(|r| r.persons[1].keys = vec![format!("{} bob's", r.persons[0].keys[0])]),
+        ),
+        (
+            "roster-key-twice-with-another-comment",
+            with_roster(|r| {
+                let key = r.persons[0].keys[0].clone();
+                r.persons[0].keys = vec![key.clone(), format!("{key} again")];
+            }),
+        ),
+        (
+            "roster-account-of-two-persons",
+            with_roster(|r| r.persons[1].accounts = r.persons[0].accounts.clone()),
+        ),
         ("roster-keys-unsorted", with_roster(|r| r.persons[2].keys = vec!["z".into(), "a".into()])),
         (
             "roster-17-keys-of-a-person",
