@@ -19,6 +19,13 @@ pub fn verify_sshsig(line: &str, namespace: &str, message: &[u8], armored: &str)
     crate::sshsig::verify(line, namespace, message, armored).is_ok()
 }
 
+/// Whether a signature under a change of a roster was made with the key of an OpenSSH line, in the order in which
+/// [`RosterChain::resolve`](dkm_core::roster::RosterChain::resolve) asks.
+#[must_use]
+pub fn verify_roster(line: &str, message: &[u8], armored: &str) -> bool {
+    verify_sshsig(line, dkm_core::record::RosterRecord::NAMESPACE, message, armored)
+}
+
 /// What an approver says of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 #[cbor(map)]

@@ -32,6 +32,8 @@ const ATTESTED_DATA: u8 = 0x40;
 const EXTENSION_DATA: u8 = 0x80;
 /// What the browser's client data begin with, up to the challenge.
 const CLIENT_DATA: &[&str] = &[r#"{"type":"webauthn.get","challenge":""#, r#"","origin":""#, "\""];
+/// What follows the origin where the page stood in a frame of another site (WebAuthn §5.8.1).
+const CROSS_ORIGIN: &[u8] = br#","crossOrigin":true"#;
 const WEBAUTHN: &str = "webauthn-sk-ecdsa-sha2-nistp256@openssh.com";
 
 /// Why a signature is not accepted.
@@ -58,6 +60,9 @@ pub enum SignatureError {
     /// The browser was at another site than the passkey's.
     #[error("the browser was at {0:?}, which is not the passkey's site")]
     Origin(String),
+    /// Another site showed the page that asked for it, and may have hidden what it asked.
+    #[error("the page that asked for it stood in a frame of another site")]
+    Framed,
     /// It does not fit what it should sign.
     #[error("it does not fit what it should sign")]
     Mismatch,
@@ -165,8 +170,9 @@ fn verify_blob(kind: &Kind, signed: &[u8], signature: &[u8]) -> Result<(), Signa
                 return Err(SignatureError::Malformed("its flags are not those of an assertion"));
             }
             check_origin(origin, application)?;
-            if !client_data.starts_with(&client_data_of(signed, origin)) {
-                return Err(SignatureError::Mismatch);
+            let rest = client_data.strip_prefix(client_data_of(signed, origin).as_slice());
+            if rest.ok_or(SignatureError::Mismatch)?.starts_with(CROSS_ORIGIN) {
+                return Err(SignatureError::Framed);
             }
             let message = authenticated(application, flags, counter, extensions, client_data)?;
             check(&ECDSA_P256_SHA256_FIXED, key, &message, &signature)

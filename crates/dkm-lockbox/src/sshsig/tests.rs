@@ -111,9 +111,13 @@ impl Authenticator {
 
     /// As a browser at `origin` has a passkey sign.
     fn by_browser(&self, challenge: &[u8], origin: &str, flags: u8, extensions: &[u8]) -> String {
+        self.in_frame(challenge, origin, flags, extensions, false)
+    }
+
+    fn in_frame(&self, challenge: &[u8], origin: &str, flags: u8, extensions: &[u8], framed: bool) -> String {
         let challenge = URL_SAFE_NO_PAD.encode(challenge);
         let client_data = format!(
-            r#"{{"type":"webauthn.get","challenge":"{challenge}","origin":"{origin}","crossOrigin":false}}"#
+            r#"{{"type":"webauthn.get","challenge":"{challenge}","origin":"{origin}","crossOrigin":{framed}}}"#
         );
         let data = self.data(flags, extensions);
         let signature = self.sign(&data, client_data.as_bytes());
@@ -163,6 +167,8 @@ fn passkeys_sign_at_their_site_only() {
         let refused = verify(&key.line, NAMESPACE, MESSAGE, &at(bad));
         assert!(matches!(refused, Err(SignatureError::Origin(_))), "{bad}: {refused:?}");
     }
+    let framed = key.in_frame(&challenge, "https://dkm.example.org", USER_PRESENT, &[], true);
+    assert_eq!(verify(&key.line, NAMESPACE, MESSAGE, &framed), Err(SignatureError::Framed));
     // Another message, another namespace.
     for challenge in [signed_blob(NAMESPACE, b"else"), signed_blob("dkm-roster", MESSAGE), Vec::new()] {
         let signed = key.by_browser(&challenge, "https://dkm.example.org", USER_PRESENT, &[]);

@@ -41,7 +41,7 @@ pub fn opened_rightly(state: &State, attack: Attack) -> bool {
         });
         let opened_before = before.iter().any(|did| matches!(did.record().event, Event::Opened { .. }));
         // What the clock said at its highest, up to now.
-        let effective = state.did[..=place].iter().map(|did| did.clock).max().unwrap_or(T0);
+        let effective = state.did[..=place].iter().map(|did| did.clock).fold(T0, Timestamp::max);
         let skewed = did.clock < effective.minus(SKEW_MS);
         let in_time = begun <= at && effective < begun.plus(DURATION_MS) && at == effective;
         // Whatever is forged: what the approvers signed has an end.

@@ -20,10 +20,12 @@ pub const T0: Timestamp = Timestamp(1_800_000_000_000);
 /// How far the clock may be set back without that being noticed.
 pub const SKEW_MS: u64 = TICK_MS;
 pub const UNTOUCHED_MS: u64 = 2 * TICK_MS;
-pub const WINDOW_MS: u64 = 2 * TICK_MS;
-pub const DURATION_MS: u64 = 2 * TICK_MS;
+pub const WINDOW_MS: u64 = TICK_MS;
+pub const DURATION_MS: u64 = TICK_MS;
 /// After so much nothing can be open any more.
-const TICKS_MAX: u64 = 6;
+const TICKS_MAX: u64 = 4;
+/// Records of the longest way to an opening, and one more.
+const RECORDS_MAX: usize = 5;
 const INSTANCE: InstanceId = InstanceId([4; 16]);
 const GROUP: GroupId = GroupId([5; 16]);
 const POLICY: &[Digest] = &[Digest([1; 32])];
@@ -312,7 +314,10 @@ impl Model for World {
     }
 
     fn within_boundary(&self, state: &State) -> bool {
-        (T0.minus(SKEW_MS)..=T0.plus(TICKS_MAX * TICK_MS)).contains(&state.clock)
+        let is_opening = |did: &Did| matches!(did.record.event, Event::Opened { .. });
+        let opened = state.did.iter().rev().skip(1).any(is_opening);
+        let is_over = state.did.len() > RECORDS_MAX || opened && !state.did.last().is_some_and(is_opening);
+        !is_over && (T0.minus(SKEW_MS)..=T0.plus(TICKS_MAX * TICK_MS)).contains(&state.clock)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
