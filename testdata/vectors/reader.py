@@ -18,6 +18,7 @@ import hashlib
 import hmac
 import io
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any, Callable, Iterator, NamedTuple, Optional
@@ -461,8 +462,10 @@ def map_of(fields: list[Field]) -> Read:
                 cbor.canonical = False
                 cbor.take(1)
             else:
-                found["last field at"] = cbor.position
+                start = cbor.position
                 found[fields[number].name] = fields[number].read(cbor)
+                found["last field at"] = start
+                found.setdefault("fields at", {})[fields[number].name] = (start, cbor.position)
         for field in fields:
             check(field.optional or field.name in found, "malformed", f"{field.name} is missing")
         return found
@@ -517,6 +520,24 @@ POLICY = map_of(
 )
 PERSON = map_of([Field("id", a_text), Field("keys", TEXTS), Field("accounts", TEXTS)])
 LEVEL = map_of([Field("name", a_text), Field("approvers", TEXTS), Field("quorum", a_u32)])
+BREAK_GLASS = map_of(
+    [
+        Field("levels", list_of(LEVEL)),
+        Field("duration_max_ms", a_u64),
+        Field("review_within_ms", a_u64),
+        Field("direct", a_bool),
+    ]
+)
+ELEVATION = map_of(
+    [
+        Field("duration_max_ms", a_u64),
+        Field("untouched_ms", a_u64),
+        Field("activation_window_ms", a_u64),
+        Field("revokers", TEXTS),
+        Field("direct", list_of(LEVEL), optional=True),
+        Field("break_glass", BREAK_GLASS, optional=True),
+    ]
+)
 SIGNATURE = map_of([Field("person", a_text), Field("signature", a_text)])
 CHAINED = [Field("version", a_u32), Field("previous", DIGESTS), Field("created_at_ms", a_u64)]
 
@@ -543,6 +564,7 @@ KINDS: dict[int, tuple[str, Read]] = {
                 Field("levels", list_of(LEVEL)),
                 Field("change_delay_ms", a_u64),
                 Field("signatures", list_of(SIGNATURE)),
+                Field("elevation", ELEVATION, optional=True),
             ]
         ),
     ),
@@ -658,20 +680,9 @@ def valid_policy(body: dict[str, Any]) -> None:
     valid(not p["archive_before_use"] or bool(p["archive_recipients"]), "archive_before_use")
 
 
-def valid_roster(body: dict[str, Any]) -> None:
+def valid_levels(levels: list[dict[str, Any]], ids: list[str]) -> None:
     """Section 6.5."""
-    valid_chain(body)
-    persons, levels = body["persons"], body["levels"]
-    valid(len(persons) <= 256 and len(levels) <= 16, "too many persons or levels")
-    ids = [person["id"] for person in persons]
-    valid_sorted(ids, "persons")
-    for person in persons:
-        valid(person["id"] != "" and len(person["keys"]) <= 16, "person")
-        valid_text(person["id"], 128, "id of a person")
-        valid_sorted(person["keys"], "keys")
-        valid_sorted(person["accounts"], "accounts")
-    keys = [key for person in persons for key in person["keys"]]
-    valid(len(set(keys)) == len(keys), "a key of two persons")
+    valid(len(levels) <= 16, "too many levels")
     for level in levels:
         valid(level["name"] != "", "level without name")
         valid_text(level["name"], 128, "name of a level")
@@ -680,6 +691,38 @@ def valid_roster(body: dict[str, Any]) -> None:
         valid(1 <= level["quorum"] <= len(level["approvers"]), "quorum")
     names = [level["name"] for level in levels]
     valid(len(set(names)) == len(names), "level twice")
+
+
+def valid_roster(body: dict[str, Any]) -> None:
+    """Section 6.5."""
+    valid_chain(body)
+    persons, levels = body["persons"], body["levels"]
+    valid(len(persons) <= 256, "too many persons")
+    ids = [person["id"] for person in persons]
+    valid_sorted(ids, "persons")
+    for person in persons:
+        valid(person["id"] != "" and len(person["keys"]) <= 16, "person")
+        valid_text(person["id"], 128, "id of a person")
+        valid_sorted(person["keys"], "keys")
+        valid_sorted(person["accounts"], "accounts")
+    keys = [key for person in persons for key in person["keys"]]
+    words = [tuple(word for word in re.split("[ \\t\\n\\f\\r]", key) if word)[:2] for key in keys]
+    valid(len(set(words)) == len(words), "a key twice")
+    accounts = [account for person in persons for account in person["accounts"]]
+    valid(len(set(accounts)) == len(accounts), "an account of two persons")
+    valid_levels(levels, ids)
+    if "elevation" in body:
+        rules = body["elevation"]
+        valid(min(rules["duration_max_ms"], rules["untouched_ms"], rules["activation_window_ms"]) > 0, "a time of 0")
+        valid_sorted(rules["revokers"], "revokers")
+        valid(set(rules["revokers"]) <= set(ids), "revoker who is not in the roster")
+        valid(rules.get("direct") != [], "direct access without levels")
+        valid_levels(levels + rules.get("direct", []), ids)
+        if "break_glass" in rules:
+            emergency = rules["break_glass"]
+            valid(emergency["levels"] != [] and emergency["duration_max_ms"] > 0, "emergency without levels or time")
+            valid(not emergency["direct"] or "direct" in rules, "direct access in an emergency only")
+            valid_levels(emergency["levels"], ids)
     signatures = [(s["person"].encode(), s["signature"].encode()) for s in body["signatures"]]
     valid_sorted(signatures, "signatures")
 
@@ -722,6 +765,11 @@ class Record(NamedTuple):
     def up_to_last_field(self) -> bytes:
         """The stored bytes before the last field's value."""
         return self.stored[: self.body["last field at"]]
+
+    def with_empty_list(self, name: str) -> bytes:
+        """The stored bytes, with an empty list as the value of a field."""
+        start, end = self.body["fields at"][name]
+        return self.stored[:start] + b"\x80" + self.stored[end:]
 
 
 RECORD_LEN_MAX = 65536
@@ -1052,7 +1100,7 @@ def shown(value: Any) -> Any:
     if isinstance(value, list):
         return [shown(item) for item in value]
     if isinstance(value, dict):
-        return {name: shown(item) for name, item in value.items() if name != "last field at"}
+        return {name: shown(item) for name, item in value.items() if name not in ("last field at", "fields at")}
     return value
 
 
@@ -1065,7 +1113,7 @@ def try_record(case: Case) -> None:
     equal("slot", read_slot(first_slot(record)), case["slot"])
     equal("digest", sha256(record.stored), given(case["digest"]))
     if record.kind == "roster":
-        equal("signed bytes", record.up_to_last_field() + b"\x80", given(case["signed_bytes"]))
+        equal("signed bytes", record.with_empty_list("signatures"), given(case["signed_bytes"]))
 
 
 def try_slot(case: Case) -> None:

@@ -2,11 +2,11 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use dkm_audit::Log;
 use dkm_audit::entry::{Action, Actor, Detail, Entry, Phase};
 use dkm_audit::source::Source;
 use dkm_audit::store::Receipt;
 use dkm_audit::tile::{Tile, decode_bundle};
-use dkm_audit::Log;
 use dkm_core::Timestamp;
 
 use crate::problem::Problem;
@@ -168,11 +168,7 @@ impl Audit {
     ///
     /// # Errors
     /// It does not: somebody has put back an older one, or an older log.
-    pub fn check(
-        &self,
-        last_leaf: Option<u64>,
-        is_change: impl Fn(&Action) -> bool,
-    ) -> Result<(), Mismatch> {
+    pub fn check(&self, last_leaf: Option<u64>, is_change: impl Fn(&Action) -> bool) -> Result<(), Mismatch> {
         let size = self.size()?;
         if let Some(leaf) = last_leaf.filter(|leaf| *leaf >= size) {
             return Err(Mismatch::Ahead { leaf, size });

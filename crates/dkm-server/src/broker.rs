@@ -53,8 +53,12 @@ impl Broker {
         let told = |error: dkm::Error| {
             let text = error.to_string();
             match error.kind() {
-                ErrorKind::Denied => Problem::denied(format!("{ACCOUNT} opens nothing of group {group}: {text}"))
-                    .advice(format!("name {ACCOUNT} among the group's readers, if blobs of it shall be opened here")),
+                ErrorKind::Denied => Problem::denied(format!(
+                    "{ACCOUNT} opens nothing of group {group}: {text}"
+                ))
+                .advice(format!(
+                    "name {ACCOUNT} among the group's readers, if blobs of it shall be opened here"
+                )),
                 ErrorKind::NotFound => Problem::not_found(text),
                 ErrorKind::Usage | ErrorKind::Corrupt | ErrorKind::Refused => Problem::invalid(text),
                 _ => Problem::unavailable(text),
@@ -135,7 +139,9 @@ impl OwnReplica {
         match catalog.rights(group, &self.account, &groups) {
             Some(rights) if rights.read => Ok(rights),
             Some(_) => Err(denied(format!("group {group}"))),
-            None => Err(RepositoryError::NotFound { location: URL.to_owned(), what: format!("group {group}") }),
+            None => {
+                Err(RepositoryError::NotFound { location: URL.to_owned(), what: format!("group {group}") })
+            }
         }
     }
 }
@@ -177,7 +183,8 @@ impl Replica for OwnReplica {
 
     fn get(&mut self, group: GroupId, room: Room, entry: &Entry) -> Result<Stored, RepositoryError> {
         self.read(group)?;
-        let gone = || RepositoryError::NotFound { location: URL.to_owned(), what: format!("record {}", entry.name) };
+        let gone =
+            || RepositoryError::NotFound { location: URL.to_owned(), what: format!("record {}", entry.name) };
         let read = self.own.store.read(|c| records::get(c, group, room, &entry.name, &entry.stamp));
         let record = read.map_err(unavailable)?.ok_or_else(gone)?;
         let is_key = room == Room::Keys && public_part(&record.bytes).is_some();
@@ -193,7 +200,13 @@ impl Replica for OwnReplica {
         })
     }
 
-    fn put(&mut self, group: GroupId, room: Room, _: &SlotName, bytes: &[u8]) -> Result<Put, RepositoryError> {
+    fn put(
+        &mut self,
+        group: GroupId,
+        room: Room,
+        _: &SlotName,
+        bytes: &[u8],
+    ) -> Result<Put, RepositoryError> {
         let what = Record::decode(bytes).map_or("a record", |(_, record)| record.kind_name());
         Err(denied(format!("adding {what} to {room} of group {group}")))
     }

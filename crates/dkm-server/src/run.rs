@@ -33,7 +33,8 @@ impl Running {
     /// # Errors
     /// A listener can't be opened, or the start can't be recorded.
     pub async fn start(server: Arc<Server>, config: &Config) -> Result<Self, SetupError> {
-        let broker = Broker::new(&server, &config.root_keys).map_err(|problem| SetupError::Broker(problem.to_string()))?;
+        let broker = Broker::new(&server, &config.root_keys)
+            .map_err(|problem| SetupError::Broker(problem.to_string()))?;
         server.set_broker(broker);
         let tls = match &config.tls {
             Some(config) => Some(Tls::bind(config, server.authority()).await?),

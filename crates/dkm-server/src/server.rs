@@ -299,7 +299,8 @@ impl Server {
     ) -> Result<(T, Receipt), Problem> {
         let receipt = self.release(caller, action, &about).await?;
         let (server, intent) = (Arc::clone(self), receipt.index);
-        let done = tokio::task::spawn_blocking(move || server.write(action, intent, |tx| f(tx, intent))).await;
+        let done =
+            tokio::task::spawn_blocking(move || server.write(action, intent, |tx| f(tx, intent))).await;
         match done.unwrap_or_else(|_| Err(Problem::unavailable("the change was broken off"))) {
             Ok(done) => {
                 self.audit.record(&Self::entry(caller, action, Phase::Success { intent }, &about)).await?;

@@ -5,8 +5,9 @@ mod fields;
 use anyhow::{Context as _, Result, ensure};
 use dkm_core::policy::{Policy, Wrap};
 use dkm_core::record::{
-    ApprovalLevel, Change, ExposedRecord, Family, GroupRecord, KeyRecord, Material, Origin, Person,
-    PolicyRecord, Purpose, Record, RosterRecord, RosterSignature, StatusRecord, WrappedMaterial,
+    ApprovalLevel, BreakGlass, Change, ElevationRules, ExposedRecord, Family, GroupRecord, KeyRecord,
+    Material, Origin, Person, PolicyRecord, Purpose, Record, RosterRecord, RosterSignature, StatusRecord,
+    WrappedMaterial,
 };
 use dkm_core::{Digest, KeyId, kdf};
 
@@ -60,6 +61,29 @@ pub(crate) fn roster() -> RosterRecord {
         ],
         change_delay_ms: 86_400_000,
         signatures: Vec::new(),
+        elevation: None,
+    }
+}
+
+/// Everything that can be asked for.
+pub(crate) fn elevation() -> ElevationRules {
+    let level = |name: &str, approver: &str| ApprovalLevel {
+        name: name.into(),
+        approvers: vec![approver.into()],
+        quorum: 1,
+    };
+    ElevationRules {
+        duration_max_ms: 14_400_000,
+        untouched_ms: 86_400_000,
+        activation_window_ms: 3_600_000,
+        revokers: vec!["bob".into(), "carol".into()],
+        direct: Some(vec![level("privacy", "bob")]),
+        break_glass: Some(BreakGlass {
+            levels: vec![level("on call", "alice")],
+            duration_max_ms: 3_600_000,
+            review_within_ms: 259_200_000,
+            direct: true,
+        }),
     }
 }
 
@@ -254,11 +278,16 @@ fn rosters() -> Vec<(&'static str, Record)> {
         ],
         ..roster()
     };
+    let elevated = RosterRecord { elevation: Some(elevation()), ..roster() };
+    let least = ElevationRules { revokers: Vec::new(), direct: None, break_glass: None, ..elevation() };
+    let signed_with_elevation = RosterRecord { elevation: Some(least), ..signed.clone() };
     let empty = RosterRecord { persons: Vec::new(), levels: Vec::new(), change_delay_ms: 0, ..roster() };
     vec![
         ("roster-genesis", Record::Roster(roster())),
         ("roster-signed", Record::Roster(signed)),
         ("roster-empty", Record::Roster(empty)),
+        ("roster-elevation", Record::Roster(elevated)),
+        ("roster-elevation-signed", Record::Roster(signed_with_elevation)),
     ]
 }
 

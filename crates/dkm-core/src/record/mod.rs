@@ -4,6 +4,7 @@
 //! exactly one encoding: what does not encode back to the same bytes is refused. Versions and kinds that this
 //! program does not know are reported by their reader and never stop it.
 
+mod elevation;
 mod exposed;
 mod group;
 mod key;
@@ -15,6 +16,7 @@ mod status;
 use minicbor::data::Type;
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
+pub use elevation::{BreakGlass, ElevationRules};
 pub use exposed::ExposedRecord;
 pub use group::{GROUP_NAME_LEN_MAX, GroupRecord, check_group_name};
 pub use key::{Family, KeyRecord, Material, Origin, WrappedMaterial};

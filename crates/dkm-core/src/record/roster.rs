@@ -1,7 +1,10 @@
 //! The roster record: people, their keys, and the levels that must approve an elevation or a change of the roster.
 
+use std::collections::BTreeSet;
+
 use minicbor::{Decode, Encode};
 
+use super::elevation::ElevationRules;
 use super::policy::check_chain;
 use super::{check_sorted, check_text};
 use crate::id::{Digest, GroupId};
@@ -80,6 +83,9 @@ pub struct RosterRecord {
     /// Signatures that satisfy the predecessor's levels; none on the genesis. Sorted.
     #[n(6)]
     pub signatures: Vec<RosterSignature>,
+    /// What people may ask for; none: nothing.
+    #[n(7)]
+    pub elevation: Option<ElevationRules>,
 }
 
 impl RosterRecord {
@@ -108,28 +114,52 @@ impl RosterRecord {
             check_sorted("keys of a person", &person.keys)?;
             check_sorted("accounts of a person", &person.accounts)?;
         }
-        for (i, level) in self.levels.iter().enumerate() {
-            check_text("level name", &level.name, 128)?;
-            check_sorted("approvers", &level.approvers)?;
-            if level.name.is_empty() || self.levels.iter().skip(i + 1).any(|l| l.name == level.name) {
-                return Err(format!("level name {:?} is empty or stands twice", level.name));
-            }
-            if let Some(stranger) = level.approvers.iter().find(|a| !ids.contains(&a.as_str())) {
-                return Err(format!("level {:?} names {stranger:?}, who is not in the roster", level.name));
-            }
-            if level.quorum == 0 || usize::try_from(level.quorum).map_or(true, |q| q > level.approvers.len())
-            {
-                return Err(format!(
-                    "level {:?} needs {} of {} approvers",
-                    level.name,
-                    level.quorum,
-                    level.approvers.len()
-                ));
-            }
+        check_levels(self.levels.iter(), &ids)?;
+        if let Some(rules) = &self.elevation {
+            rules.check(&self.levels, &ids)?;
         }
-        // One key belongs to one human: otherwise one person could count as two.
-        let mut keys: Vec<&String> = self.persons.iter().flat_map(|p| &p.keys).collect();
-        keys.sort();
-        check_sorted("keys across people", &keys)
+        // A key or an account belongs to one human: otherwise one person could count as two.
+        let mut keys: Vec<_> = self.persons.iter().flat_map(|p| &p.keys).map(|line| key_of(line)).collect();
+        keys.sort_unstable();
+        check_sorted("keys across people", &keys)?;
+        let mut accounts: Vec<&String> = self.persons.iter().flat_map(|p| &p.accounts).collect();
+        accounts.sort();
+        check_sorted("accounts across people", &accounts)
     }
+}
+
+/// What tells an OpenSSH line from that of another key: its type and the key itself. The comment is anybody's choice.
+fn key_of(line: &str) -> (Option<&str>, Option<&str>) {
+    let mut words = line.split_ascii_whitespace();
+    (words.next(), words.next())
+}
+
+/// What holds of every list of levels: names differ, approvers are people of the roster, and the quorum can be met.
+pub(super) fn check_levels<'a>(
+    levels: impl Iterator<Item = &'a ApprovalLevel>,
+    people: &[&str],
+) -> Result<(), String> {
+    let mut names = BTreeSet::new();
+    for level in levels {
+        check_text("level name", &level.name, 128)?;
+        check_sorted("approvers", &level.approvers)?;
+        if level.name.is_empty() || !names.insert(level.name.as_str()) {
+            return Err(format!("level name {:?} is empty or stands twice", level.name));
+        }
+        if let Some(stranger) = level.approvers.iter().find(|a| !people.contains(&a.as_str())) {
+            return Err(format!("level {:?} names {stranger:?}, who is not in the roster", level.name));
+        }
+        if level.quorum == 0 || usize::try_from(level.quorum).map_or(true, |q| q > level.approvers.len()) {
+            return Err(format!(
+                "level {:?} needs {} of {} approvers",
+                level.name,
+                level.quorum,
+                level.approvers.len()
+            ));
+        }
+    }
+    if names.len() > LEVELS_MAX {
+        return Err(format!("more than {LEVELS_MAX} levels"));
+    }
+    Ok(())
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 pub use chain::{RosterChain, RosterVersion};
 
-use crate::record::{ApprovalLevel, Person, RosterRecord};
+use crate::record::{ApprovalLevel, ElevationRules, Person, RosterRecord};
 
 /// People and levels, without the place in the chain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Roster {
     pub levels: Vec<ApprovalLevel>,
     /// How long a following change waits before it takes effect, in milliseconds.
     pub change_delay_ms: u64,
+    /// What people may ask for; none: nothing.
+    pub elevation: Option<ElevationRules>,
 }
 
 impl From<&RosterRecord> for Roster {
@@ -29,6 +31,7 @@ impl From<&RosterRecord> for Roster {
             persons: record.persons.clone(),
             levels: record.levels.clone(),
             change_delay_ms: record.change_delay_ms,
+            elevation: record.elevation.clone(),
         }
     }
 }

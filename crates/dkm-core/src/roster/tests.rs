@@ -40,6 +40,7 @@ fn genesis() -> RosterRecord {
         levels: vec![level("team", &["alice", "bob"], 1), level("security", &["carol", "dave"], 2)],
         change_delay_ms: DELAY,
         signatures: Vec::new(),
+        elevation: None,
     }
 }
 
@@ -320,7 +321,7 @@ fn rosters() -> impl Strategy<Value = Roster> {
                 level(names[name], &approvers, quorum)
             })
             .collect();
-        Roster { persons, levels, change_delay_ms }
+        Roster { persons, levels, change_delay_ms, elevation: None }
     })
 }
 

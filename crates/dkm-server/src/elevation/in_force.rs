@@ -66,11 +66,18 @@ impl Server {
     ///
     /// # Errors
     /// It has no roster: nobody is let in.
-    pub(super) fn in_force<'a>(&self, chains: &'a Chains, verify: Verify<'a>) -> Result<InForce<'a>, Problem> {
+    pub(super) fn in_force<'a>(
+        &self,
+        chains: &'a Chains,
+        verify: Verify<'a>,
+    ) -> Result<InForce<'a>, Problem> {
         let instance = self.store().identity().instance;
         InForce::new(instance, chains.group, &chains.policies, &chains.rosters, verify).ok_or_else(|| {
-            Problem::conflict(format!("group {} has no roster in force: nobody is let in by a grant", chains.group))
-                .advice("make groups with a roster: dkm group create --roster FILE")
+            Problem::conflict(format!(
+                "group {} has no roster in force: nobody is let in by a grant",
+                chains.group
+            ))
+            .advice("make groups with a roster: dkm group create --roster FILE")
         })
     }
 }

@@ -73,9 +73,10 @@ pub fn problem(refusal: &Refusal) -> Problem {
         Refusal::Request(_) | Refusal::TooLong { .. } | Refusal::Signature { .. } => Problem::invalid(text),
         Refusal::ClockBack { .. } => Problem::unavailable(text),
         Refusal::Broken { .. } => Problem::unavailable(text),
-        Refusal::Status { .. } | Refusal::Answered { .. } | Refusal::NotYet { .. } | Refusal::Taken { .. } => {
-            Problem::conflict(text)
-        }
+        Refusal::Status { .. }
+        | Refusal::Answered { .. }
+        | Refusal::NotYet { .. }
+        | Refusal::Taken { .. } => Problem::conflict(text),
         _ => Problem::denied(text),
     }
 }
@@ -294,7 +295,8 @@ impl Server {
             }
         };
         let request = record.request;
-        let (lockbox, receipt) = self.keep(caller, group, action, with(lockbox, group, &record, &detail)).await?;
+        let (lockbox, receipt) =
+            self.keep(caller, group, action, with(lockbox, group, &record, &detail)).await?;
         Ok((self.seen(&lockbox, group, request)?, receipt))
     }
 

@@ -91,7 +91,8 @@ impl Boxes {
                 why: "it can't be read, or does not follow the one before",
             };
             let Ok(record) = Record::decode(&row.record) else { return Err(unreadable) };
-            if (record.request, record.number) != (row.request, row.number) || lockbox.apply(&record).is_err() {
+            if (record.request, record.number) != (row.request, row.number) || lockbox.apply(&record).is_err()
+            {
                 return Err(unreadable);
             }
             boxes.highest = boxes.highest.max(record.event.at());
@@ -102,9 +103,10 @@ impl Boxes {
     /// What the server works with.
     #[must_use]
     pub(crate) fn into_state(self) -> State {
-        let groups = self.groups.into_iter().map(|(group, lockbox)| {
-            (group, std::sync::Arc::new(tokio::sync::Mutex::new(lockbox)))
-        });
+        let groups = self
+            .groups
+            .into_iter()
+            .map(|(group, lockbox)| (group, std::sync::Arc::new(tokio::sync::Mutex::new(lockbox))));
         State {
             groups: std::sync::Mutex::new(groups.collect()),
             clock: std::sync::Mutex::new(Clock::new(self.highest)),

@@ -9,8 +9,8 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use dkm_core::{Context, Digest, RequestId};
 use dkm_lockbox::{Answer, Ask, Decision, Mode, Record, Refusal, Scope};
 use dkm_remote::wire::elevation::{
-    AnswerEvidence, EvidenceView, MissingLevel, NewAnswer, NewRequest, OpenBlob, OpenedBlob, RequestView, Requests,
-    ScopeView,
+    AnswerEvidence, EvidenceView, MissingLevel, NewAnswer, NewRequest, OpenBlob, OpenedBlob, RequestView,
+    Requests, ScopeView,
 };
 use zeroize::Zeroizing;
 
@@ -91,7 +91,9 @@ pub(super) async fn ask(
         duration_s: new.duration_s,
     };
     if ask.mode == Mode::Direct {
-        return Err(Problem::invalid("this server gives out no credentials: ask for blobs to be opened (a scope)"));
+        return Err(Problem::invalid(
+            "this server gives out no credentials: ask for blobs to be opened (a scope)",
+        ));
     }
     let mut id = [0u8; 16];
     getrandom::fill(&mut id).map_err(|_| Problem::unavailable("the system gives no randomness"))?;
@@ -105,15 +107,24 @@ pub(super) async fn ask(
     shown(&server, &seen)
 }
 
-pub(super) async fn list(State(server): Shared, caller: Caller, Path(group): Path<String>) -> Answered<Requests> {
+pub(super) async fn list(
+    State(server): Shared,
+    caller: Caller,
+    Path(group): Path<String>,
+) -> Answered<Requests> {
     let group = input::group(&group)?;
     let seen = server.requests(&caller, group).await?;
     // The request alone of each: what came of it is asked for one by one.
-    let requests = seen.iter().map(|seen| Ok(view(seen, server.first_record_of(seen.elevation.request().id)?)));
+    let requests =
+        seen.iter().map(|seen| Ok(view(seen, server.first_record_of(seen.elevation.request().id)?)));
     Ok(Json(Requests { requests: requests.collect::<Result<_, Problem>>()? }))
 }
 
-pub(super) async fn show(State(server): Shared, caller: Caller, Path(id): Path<String>) -> Answered<RequestView> {
+pub(super) async fn show(
+    State(server): Shared,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Answered<RequestView> {
     let seen = server.request(&caller, request_id(&id)?).await?;
     shown(&server, &seen)
 }
@@ -154,7 +165,11 @@ pub(super) async fn answer(
 /// A step that takes nothing but who does it.
 macro_rules! plain_step {
     ($name:ident, $action:ident, $step:ident) => {
-        pub(super) async fn $name(State(server): Shared, caller: Caller, Path(id): Path<String>) -> Answered<RequestView> {
+        pub(super) async fn $name(
+            State(server): Shared,
+            caller: Caller,
+            Path(id): Path<String>,
+        ) -> Answered<RequestView> {
             let id = request_id(&id)?;
             let (group, name) = (server.group_of(id).await?, caller.name().to_owned());
             let (seen, _) = server
@@ -183,7 +198,8 @@ pub(super) async fn unprotect(
     let id = request_id(&id)?;
     let group = server.group_of(id).await?;
     let context = context(&open.context)?;
-    let blob = BASE64_STANDARD.decode(&open.blob).map_err(|_| Problem::invalid("the blob is not in Base64"))?;
+    let blob =
+        BASE64_STANDARD.decode(&open.blob).map_err(|_| Problem::invalid("the blob is not in Base64"))?;
     let digest = Digest::of(&blob);
     let detail = StepDetail {
         blob: Some(digest),
@@ -191,22 +207,36 @@ pub(super) async fn unprotect(
         ..StepDetail::default()
     };
     let decide = |name: String, context: Context, bytes: u64| {
-        move |lockbox: &dkm_lockbox::Lockbox, at, in_force: &dkm_lockbox::InForce<'_>| -> Result<Record, Refusal> {
+        move |lockbox: &dkm_lockbox::Lockbox,
+              at,
+              in_force: &dkm_lockbox::InForce<'_>|
+              -> Result<Record, Refusal> {
             lockbox.get(id)?.open(&name, digest, &context, bytes, at, in_force)
         }
     };
     let name = caller.name().to_owned();
-    server.try_step(&caller, group, (Action::Unprotect, detail.clone()), decide(name.clone(), context.clone(), 0)).await?;
+    server
+        .try_step(
+            &caller,
+            group,
+            (Action::Unprotect, detail.clone()),
+            decide(name.clone(), context.clone(), 0),
+        )
+        .await?;
     let (opener, own_context) = (Arc::clone(&server), context.clone());
-    let opened = tokio::task::spawn_blocking(move || opener.broker()?.unprotect(group, &own_context, &blob)).await;
+    let opened =
+        tokio::task::spawn_blocking(move || opener.broker()?.unprotect(group, &own_context, &blob)).await;
     let plaintext = opened.unwrap_or_else(|_| Err(Problem::unavailable("opening the blob was broken off")));
     let plaintext = match plaintext {
         Ok(plaintext) => plaintext,
-        Err(problem) => return server.deny_step(&caller, group, id, (Action::Unprotect, detail), problem).await,
+        Err(problem) => {
+            return server.deny_step(&caller, group, id, (Action::Unprotect, detail), problem).await;
+        }
     };
     let bytes = plaintext.len() as u64;
     let detail = StepDetail { size: Some(bytes), ..detail };
-    let (_, receipt) = server.step(&caller, group, Action::Unprotect, detail, decide(name, context, bytes)).await?;
+    let (_, receipt) =
+        server.step(&caller, group, Action::Unprotect, detail, decide(name, context, bytes)).await?;
     Ok(Json(OpenedBlob {
         plaintext: Zeroizing::new(BASE64_STANDARD.encode(&*plaintext)),
         leaf: receipt.index,

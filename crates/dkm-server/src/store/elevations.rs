@@ -39,8 +39,9 @@ pub fn of(connection: &Connection, request: RequestId, most: u64) -> rusqlite::R
 
 /// Every record, those of a request in the order of their numbers.
 pub fn all(connection: &Connection) -> rusqlite::Result<Vec<Row>> {
-    let mut rows = connection
-        .prepare("SELECT request, number, key_group, record, leaf FROM elevations ORDER BY request, number")?;
+    let mut rows = connection.prepare(
+        "SELECT request, number, key_group, record, leaf FROM elevations ORDER BY request, number",
+    )?;
     let rows = rows.query_map([], |row| {
         Ok(Row {
             request: RequestId(row.get(0)?),

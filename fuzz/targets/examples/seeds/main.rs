@@ -219,6 +219,7 @@ fn records() {
                 }],
                 change_delay_ms: 86_400_000,
                 signatures: vec![RosterSignature { person: "alice".into(), signature: "S".into() }],
+                elevation: None,
             }),
         ),
     ];

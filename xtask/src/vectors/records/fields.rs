@@ -2,7 +2,10 @@
 
 use dkm_core::Digest;
 use dkm_core::policy::Policy;
-use dkm_core::record::{Family, KeyRecord, Material, Record, RosterRecord, StatusRecord};
+use dkm_core::record::{
+    ApprovalLevel, BreakGlass, ElevationRules, Family, KeyRecord, Material, Record, RosterRecord,
+    StatusRecord,
+};
 
 use super::super::json::Json;
 
@@ -82,28 +85,55 @@ fn roster(r: &RosterRecord) -> Vec<(&'static str, Json)> {
             ("accounts", Json::texts(&person.accounts)),
         ])
     });
-    let levels = r.levels.iter().map(|level| {
-        Json::object([
-            ("name", Json::text(&level.name)),
-            ("approvers", Json::texts(&level.approvers)),
-            ("quorum", Json::from(level.quorum)),
-        ])
-    });
     let signatures = r.signatures.iter().map(|signature| {
         Json::object([
             ("person", Json::text(&signature.person)),
             ("signature", Json::text(&signature.signature)),
         ])
     });
-    vec![
+    let mut fields = vec![
         ("version", Json::from(r.version)),
         ("previous", digests(&r.previous)),
         ("created_at_ms", Json::from(r.created_at_ms)),
         ("persons", Json::List(persons.collect())),
-        ("levels", Json::List(levels.collect())),
+        ("levels", levels(&r.levels)),
         ("change_delay_ms", Json::from(r.change_delay_ms)),
         ("signatures", Json::List(signatures.collect())),
-    ]
+    ];
+    fields.extend(r.elevation.as_ref().map(|rules| ("elevation", elevation(rules))));
+    fields
+}
+
+fn levels(list: &[ApprovalLevel]) -> Json {
+    let level = |level: &ApprovalLevel| {
+        Json::object([
+            ("name", Json::text(&level.name)),
+            ("approvers", Json::texts(&level.approvers)),
+            ("quorum", Json::from(level.quorum)),
+        ])
+    };
+    Json::List(list.iter().map(level).collect())
+}
+
+fn elevation(rules: &ElevationRules) -> Json {
+    let mut fields = vec![
+        ("duration_max_ms", Json::from(rules.duration_max_ms)),
+        ("untouched_ms", Json::from(rules.untouched_ms)),
+        ("activation_window_ms", Json::from(rules.activation_window_ms)),
+        ("revokers", Json::texts(&rules.revokers)),
+    ];
+    fields.extend(rules.direct.as_ref().map(|list| ("direct", levels(list))));
+    fields.extend(rules.break_glass.as_ref().map(|rules| ("break_glass", break_glass(rules))));
+    Json::Object(fields)
+}
+
+fn break_glass(rules: &BreakGlass) -> Json {
+    Json::object([
+        ("levels", levels(&rules.levels)),
+        ("duration_max_ms", Json::from(rules.duration_max_ms)),
+        ("review_within_ms", Json::from(rules.review_within_ms)),
+        ("direct", Json::Bool(rules.direct)),
+    ])
 }
 
 fn key(r: &KeyRecord) -> Vec<(&'static str, Json)> {

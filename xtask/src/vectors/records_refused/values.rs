@@ -2,8 +2,8 @@
 
 use dkm_core::policy::{DURATION_MAX_MS, Policy};
 use dkm_core::record::{
-    Change, ExposedRecord, Family, GroupRecord, KeyRecord, PolicyRecord, Purpose, Record, RosterRecord,
-    RosterSignature, StatusRecord,
+    BreakGlass, Change, ElevationRules, ExposedRecord, Family, GroupRecord, KeyRecord, PolicyRecord, Purpose,
+    Record, RosterRecord, RosterSignature, StatusRecord,
 };
 
 use super::super::fixed::{GROUP, KEY_GUID, WHEN_MS};
@@ -26,7 +26,9 @@ pub(super) fn status_fields() -> Vec<(u64, Vec<u8>)> {
 }
 
 pub(super) fn cases() -> Vec<Json> {
-    let all = [groups(), policies(), chains(), rosters(), levels(), keys(), statuses(), exposures()].concat();
+    let all =
+        [groups(), policies(), chains(), rosters(), elevations(), levels(), keys(), statuses(), exposures()]
+            .concat();
     all.into_iter().map(|(name, record)| case(name, &record.encode(GROUP), "invalid")).collect()
 }
 
@@ -132,6 +134,42 @@ fn with_roster(change: impl FnOnce(&mut RosterRecord)) -> Record {
     Record::Roster(record)
 }
 
+fn with_elevation(change: impl FnOnce(&mut ElevationRules)) -> Record {
+    let mut rules = records::elevation();
+    change(&mut rules);
+    with_roster(|r| r.elevation = Some(rules))
+}
+
+fn with_emergency(change: impl FnMut(&mut BreakGlass)) -> Record {
+    with_elevation(|rules| rules.break_glass.iter_mut().take(1).for_each(change))
+}
+
+fn elevations() -> Named {
+    vec![
+        ("elevation-of-no-duration", with_elevation(|r| r.duration_max_ms = 0)),
+        ("elevation-untouched-0", with_elevation(|r| r.untouched_ms = 0)),
+        ("elevation-without-activation-window", with_elevation(|r| r.activation_window_ms = 0)),
+        ("elevation-revokers-unsorted", with_elevation(|r| r.revokers.reverse())),
+        ("elevation-revoker-who-is-nobody", with_elevation(|r| r.revokers.push("zoe".into()))),
+        (
+            "elevation-direct-level-of-a-name-that-is-taken",
+            with_elevation(|r| r.direct.iter_mut().flatten().for_each(|l| l.name = "legal".into())),
+        ),
+        (
+            "elevation-direct-level-without-quorum",
+            with_elevation(|r| r.direct.iter_mut().flatten().for_each(|l| l.quorum = 0)),
+        ),
+        ("elevation-direct-without-levels", with_elevation(|r| r.direct = Some(Vec::new()))),
+        ("elevation-emergency-without-levels", with_emergency(|r| r.levels.clear())),
+        (
+            "elevation-emergency-level-twice",
+            with_emergency(|r| r.levels = [r.levels.clone(), r.levels.clone()].concat()),
+        ),
+        ("elevation-emergency-of-no-duration", with_emergency(|r| r.duration_max_ms = 0)),
+        ("elevation-emergency-direct-where-nothing-is", with_elevation(|r| r.direct = None)),
+    ]
+}
+
 fn rosters() -> Named {
     let signature = |person: &str| RosterSignature { person: person.into(), signature: "S".into() };
     vec![
@@ -140,6 +178,21 @@ fn rosters() -> Named {
         ("roster-person-without-id", with_roster(|r| r.persons[0].id.clear())),
         ("roster-person-id-of-129-bytes", with_roster(|r| r.persons[2].id = "z".repeat(129))),
         ("roster-key-of-two-persons", with_roster(|r| r.persons[1].keys = r.persons[0].keys.clone())),
+        (
+            "roster-key-of-two-persons-with-another-comment",
+            with_roster(|r| r.persons[1].keys = vec![format!("{} bob's", r.persons[0].keys[0])]),
+        ),
+        (
+            "roster-key-twice-with-another-comment",
+            with_roster(|r| {
+                let key = r.persons[0].keys[0].clone();
+                r.persons[0].keys = vec![key.clone(), format!("{key} again")];
+            }),
+        ),
+        (
+            "roster-account-of-two-persons",
+            with_roster(|r| r.persons[1].accounts = r.persons[0].accounts.clone()),
+        ),
         ("roster-keys-unsorted", with_roster(|r| r.persons[2].keys = vec!["z".into(), "a".into()])),
         (
             "roster-17-keys-of-a-person",

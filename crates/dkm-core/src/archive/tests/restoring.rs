@@ -147,6 +147,7 @@ fn authority_needs_consent() {
         levels: Vec::new(),
         change_delay_ms: 0,
         signatures: Vec::new(),
+        elevation: None,
     };
     let roster = [t::seen(Record::Roster(roster), T0)];
     assert_eq!(restore(&roster, &[], consent).steps, []);

@@ -1,0 +1,62 @@
+//! What must hold, told from what happened alone.
+
+use dkm_core::Timestamp;
+use dkm_lockbox::{Decision, Event, statement};
+
+use crate::world::{Attack, DURATION_MS, Did, SKEW_MS, State, T0, UNTOUCHED_MS, WINDOW_MS, request, sign};
+
+/// Whether somebody has really signed his approval of this request, at this level, among these.
+fn signed(before: &[Did], who: &str, level: &str) -> bool {
+    let text = statement(&request("why"), Decision::Approve, level, who);
+    let signature = sign(&format!("key {who}"), text.as_bytes());
+    before.iter().any(|did| {
+        matches!(&did.record().event, Event::Answered { at, answer }
+            if answer.signature == signature && *at < T0.plus(UNTOUCHED_MS))
+    })
+}
+
+/// Whether each opening has behind it all that it must have.
+pub fn opened_rightly(state: &State, attack: Attack) -> bool {
+    state.did.iter().enumerate().all(|(place, did)| {
+        let Event::Opened { at, .. } = did.record().event else { return true };
+        let before = &state.did[..place];
+        let Some((activation, begun)) =
+            before.iter().enumerate().find_map(|(place, did)| match did.record().event {
+                Event::Activated { at, .. } => Some((place, at)),
+                _ => None,
+            })
+        else {
+            return false;
+        };
+        let of = |people: [&'static str; 2], level: &str| {
+            people.into_iter().filter(|who| signed(&before[..activation], who, level)).collect::<Vec<_>>()
+        };
+        let (managers, legal) = (of(["alice", "bob"], "manager"), of(["alice", "carol"], "legal"));
+        // One of each, and not the same person.
+        let approved = managers.iter().any(|manager| legal.iter().any(|other| manager != other));
+        let ended = before.iter().any(|did| match did.record().event {
+            Event::Revoked { .. } | Event::Withdrawn { .. } | Event::Ended { .. } => true,
+            Event::Answered { answer, .. } => answer.decision == Decision::Deny,
+            _ => false,
+        });
+        let opened_before = before.iter().any(|did| matches!(did.record().event, Event::Opened { .. }));
+        // What the clock said at its highest, up to now.
+        let effective = state.did[..=place].iter().map(|did| did.clock).fold(T0, Timestamp::max);
+        let skewed = did.clock < effective.minus(SKEW_MS);
+        let in_time = begun <= at && effective < begun.plus(DURATION_MS) && at == effective;
+        // Whatever is forged: what the approvers signed has an end.
+        let bounded = effective < T0.plus(UNTOUCHED_MS + WINDOW_MS + DURATION_MS);
+        let timely = bounded && (in_time || attack == Attack::Store && at < begun.plus(DURATION_MS));
+        approved && !ended && !opened_before && !skewed && timely && did.roster == 0
+    })
+}
+
+pub fn begun_once(state: &State) -> bool {
+    state.did.iter().filter(|did| matches!(did.record().event, Event::Activated { .. })).count() <= 1
+}
+
+/// Times of records do not go back.
+pub fn in_order(state: &State) -> bool {
+    let times: Vec<Timestamp> = state.did.iter().map(|did| did.record().event.at()).collect();
+    times.is_sorted()
+}
