@@ -144,7 +144,7 @@ pub fn restore_group(
     });
     let new = NewGroup { name: archive.name.clone(), description, policy, access: access.clone() };
     let mut summary = None;
-    let group = client.create_group_as(archive.group, new, |engine| {
+    let group = client.create_group_as(archive.group, new, None, |engine| {
         // The policy is in force already, as the first version of a new chain.
         let options = RestoreOptions { take_policy: false, ..options.clone() };
         let plan = plan(engine, archive, &options)?;

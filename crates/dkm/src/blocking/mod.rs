@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub use group::Group;
 
 use dkm_core::policy::Policy;
-use dkm_core::record::Record;
+use dkm_core::record::{Record, RosterRecord};
 use dkm_core::{GroupId, Principal, RepositoryId, Room, SlotName, Timestamp};
 
 use crate::clock::{Clock, SystemClock};
@@ -262,13 +262,26 @@ impl Client {
     /// [`Error::GroupExists`], [`Error::Policy`], [`Error::Invalid`] for archive recipients that are none, [`Error::Refused`]
     /// if the policy's creators leave out this account; the repository denies or cannot express the access.
     pub fn create_group(&self, new: NewGroup) -> Result<Group> {
+        self.create_group_of(new, None)
+    }
+
+    /// Makes a group with a roster: the people who let others in, and the levels at which they do. Its first version is
+    /// pinned in the group's own record for ever; every later one needs the signatures that the one before asks for.
+    ///
+    /// # Errors
+    /// As [`Client::create_group`]; [`Error::Invalid`] for a roster that can't be a first one.
+    pub fn create_group_with_roster(&self, new: NewGroup, roster: RosterRecord) -> Result<Group> {
+        self.create_group_of(new, Some(roster))
+    }
+
+    fn create_group_of(&self, new: NewGroup, roster: Option<RosterRecord>) -> Result<Group> {
         dkm_core::record::check_group_name(&new.name).map_err(Error::Invalid)?;
         new.policy.validate()?;
         if self.groups()?.iter().any(|group| group.name == new.name) {
             return Err(Error::GroupExists { name: new.name });
         }
         let id = GroupId(random_uuid()?);
-        self.create_group_as(id, new, |_| Ok(()))
+        self.create_group_as(id, new, roster, |_| Ok(()))
     }
 
     /// Makes a group under a given id; `fill` adds what else it shall hold before it is announced.
@@ -276,10 +289,11 @@ impl Client {
         &self,
         id: GroupId,
         new: NewGroup,
+        roster: Option<RosterRecord>,
         fill: impl FnOnce(&Engine) -> Result<()>,
     ) -> Result<Group> {
         let engine = Engine::new(self.parts.clone(), id);
-        engine.create(new, fill)?;
+        engine.create(new, roster, fill)?;
         Ok(Group::of(Arc::new(engine)))
     }
 }

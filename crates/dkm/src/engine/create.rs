@@ -1,9 +1,9 @@
 //! Making a group.
 
 use dkm_core::policy::{Policy, Wrap};
-use dkm_core::record::{GroupRecord, PolicyRecord, Record};
+use dkm_core::record::{GroupRecord, PolicyRecord, Record, RosterRecord};
 use dkm_core::ring::RingKey;
-use dkm_core::{Principal, Room};
+use dkm_core::{Digest, GroupId, Principal, Room};
 
 use super::lifecycle::refused;
 use super::policy::leaves_out;
@@ -14,7 +14,13 @@ use crate::{Error, Result};
 
 impl Engine {
     /// Makes the group's rooms and first records; announces it when its first key is usable.
-    pub(crate) fn create(&self, new: NewGroup, fill: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+    pub(crate) fn create(
+        &self,
+        new: NewGroup,
+        roster: Option<RosterRecord>,
+        fill: impl FnOnce(&Self) -> Result<()>,
+    ) -> Result<()> {
+        let roster = roster.map(|roster| first_roster(roster, self.group)).transpose()?;
         self.check_first_policy(&new.policy)?;
         self.must_reach(WHAT, new.policy.replicas_needed(self.parts.repository.replicas()))?;
         // Nothing that anybody sees, and the proof that this account may make the group at all. On one replica only: rooms
@@ -44,7 +50,7 @@ impl Engine {
             name: new.name.clone(),
             created_at_ms,
             repository,
-            roster_genesis: None,
+            roster_genesis: roster.as_ref().map(|roster| Digest::of(&roster.encode(self.group))),
             description: new.description,
         });
         let policy = Record::Policy(PolicyRecord {
@@ -53,7 +59,7 @@ impl Engine {
             created_at_ms,
             policy: new.policy.clone(),
         });
-        for record in [group, policy] {
+        for record in [Some(group), roster, Some(policy)].into_iter().flatten() {
             // What took the slot is looked at below.
             self.put(&record, &record.slot(self.group, 0))?;
         }
@@ -124,6 +130,18 @@ impl Engine {
     /// The key that protects first: made now, by an earlier run, or by whoever was faster.
     fn first_key(&self) -> Option<RingKey> {
         self.state().member.ring().keys.iter().find(|key| key.may_ever_protect()).cloned()
+    }
+}
+
+/// The record of a group's first roster, if it is one: nobody has signed it, and it follows none.
+fn first_roster(roster: RosterRecord, group: GroupId) -> Result<Record> {
+    if roster.version != 1 || !roster.previous.is_empty() || !roster.signatures.is_empty() {
+        return Err(Error::Invalid("a group begins with the first version of a roster, which nobody signs".to_owned()));
+    }
+    let record = Record::Roster(roster);
+    match Record::decode(&record.encode(group)) {
+        Ok(_) => Ok(record),
+        Err(error) => Err(Error::Invalid(format!("the roster can't be: {error}"))),
     }
 }
 
