@@ -135,6 +135,9 @@ struct OwnReplica {
 impl OwnReplica {
     fn read(&self, group: GroupId) -> Result<crate::catalog::Rights, RepositoryError> {
         let catalog = self.own.catalog()?;
+        if !catalog.principals.get(&self.account).is_some_and(|principal| principal.enabled) {
+            return Err(denied(format!("group {group}")));
+        }
         let groups = catalog.groups_of(&self.account);
         match catalog.rights(group, &self.account, &groups) {
             Some(rights) if rights.read => Ok(rights),

@@ -39,7 +39,7 @@ pub struct NewRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScopeView {
-    /// SHA-256 of blobs, in hexadecimal; empty: any that has the context.
+    /// Ids of blobs, as `dkm inspect` shows them; empty: any that has the context.
     #[serde(default)]
     pub blobs: Vec<String>,
     /// Pairs that a blob's context must hold.

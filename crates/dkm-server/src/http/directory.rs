@@ -14,6 +14,7 @@ use dkm_remote::wire::{
 use super::input::{self, Body};
 use crate::account::Name;
 use crate::actions::Action;
+use crate::broker;
 use crate::caller::Caller;
 use crate::catalog::Catalog;
 use crate::problem::Problem;
@@ -56,6 +57,9 @@ pub(super) async fn put_principal(
     }
     if new.administrator && new.kind == Kind::Service {
         return Err(Problem::invalid("only people administer: what a service does, nobody is asked for"));
+    }
+    if name == broker::ACCOUNT && !uids.is_empty() {
+        return Err(Problem::invalid(format!("{account} is the server itself: nobody else connects as it")));
     }
     server
         .change(&caller, Action::ManagePrincipals, about, move |tx| {

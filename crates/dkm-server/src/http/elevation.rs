@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use base64::prelude::{BASE64_STANDARD, Engine};
+use dkm_core::blob::blob_id;
 use dkm_core::{Context, Digest, RequestId};
 use dkm_lockbox::{Answer, Ask, Decision, Mode, Record, Refusal, Scope};
 use dkm_remote::wire::elevation::{
@@ -200,7 +201,10 @@ pub(super) async fn unprotect(
     let context = context(&open.context)?;
     let blob =
         BASE64_STANDARD.decode(&open.blob).map_err(|_| Problem::invalid("the blob is not in Base64"))?;
-    let digest = Digest::of(&blob);
+    let digest = blob
+        .first_chunk()
+        .map(blob_id)
+        .ok_or_else(|| Problem::invalid("this is no blob: it is too short"))?;
     let detail = StepDetail {
         blob: Some(digest),
         context: Some(server.context_key().mac(group, &context)),

@@ -50,6 +50,9 @@ pub(super) async fn token(
     let account = input::account(&name)?;
     let about = About::plain(format!("token for {account}"));
     server.require(caller.administrator(), &caller, Action::ManagePrincipals, &about).await?;
+    if name == crate::broker::ACCOUNT {
+        return Err(Problem::invalid(format!("{account} is the server itself: it has no certificate")));
+    }
     let mut bytes = Zeroizing::new([0u8; TOKEN_LEN]);
     getrandom::fill(bytes.as_mut_slice())
         .map_err(|_| Problem::unavailable("the system gives no randomness"))?;

@@ -118,6 +118,8 @@ impl Store {
                     "INSERT INTO meta VALUES (1, ?1, ?2, ?3, ?4, ?5, -1)",
                     (schema::VERSION, ids[0], ids[1], ids[2], ids[3]),
                 )?;
+                // A member of those groups whose blobs the server opens for people.
+                tx.execute("INSERT INTO principals VALUES (?1, 0, 1)", [crate::broker::ACCOUNT])?;
                 tx.commit()
             })();
             made.map_err(error)?;

@@ -185,3 +185,15 @@ fn copy_all(from: &std::path::Path, to: &std::path::Path) {
         }
     }
 }
+
+#[tokio::test]
+async fn nobody_becomes_the_server_itself() {
+    let place = Place::with_everybody().await;
+    let path = "/v1/principals/service:dkmd";
+    for refused in [
+        place.json(ROOT, Method::POST, &format!("{path}/token"), Value::Null).await,
+        place.json(ROOT, Method::PUT, path, json!({"kind": "service", "uids": [4000]})).await,
+    ] {
+        assert_eq!(refused.code(), "invalid", "{}", refused.body);
+    }
+}

@@ -2,6 +2,8 @@
 
 mod attacks;
 mod audit;
+mod elevation;
 mod enrolment;
+mod people;
 mod roles;
 mod support;

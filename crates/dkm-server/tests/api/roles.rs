@@ -5,15 +5,21 @@ use std::fmt::Write as _;
 use axum::http::Method;
 use dkm_server::caller::Peer;
 
-use crate::support::{GROUP, Place, ROOT, UIDS, key_record};
+use crate::people::{ALICE, BOB, DAVE, Guarded};
+use crate::support::{GROUP, ROOT, UIDS, key_record};
 
 /// Every endpoint, with a body that is good. Those that change something come with a name of their own for each caller, so
 /// that what one did is not in the next one's way.
-fn endpoints(caller: &str, key: &str) -> Vec<(Method, String, Vec<u8>)> {
+fn endpoints(caller: &str, key: &str, request: &str) -> Vec<(Method, String, Vec<u8>)> {
     let group = format!("/v1/groups/{GROUP}");
     let own: String = caller.chars().filter(char::is_ascii_lowercase).collect();
     let json = |value: serde_json::Value| value.to_string().into_bytes();
     let id = dkm_core::Digest::of(own.as_bytes()).to_string();
+    let asked = serde_json::json!({
+        "reason": "r", "duration_s": 60, "scope": {"context": {"a": "b"}, "count_max": 1, "bytes_max": 1},
+    });
+    let answer =
+        serde_json::json!({"approver": "bob", "level": "manager", "approve": true, "signature": "none"});
     vec![
         (Method::GET, "/health".to_owned(), vec![]),
         (Method::GET, "/v1/whoami".to_owned(), vec![]),
@@ -31,6 +37,18 @@ fn endpoints(caller: &str, key: &str) -> Vec<(Method, String, Vec<u8>)> {
         (Method::POST, format!("{group}/announcement"), vec![]),
         (Method::POST, "/v1/enrolment".to_owned(), json(serde_json::json!({"token": "0", "request": ""}))),
         (Method::POST, "/v1/renewal".to_owned(), json(serde_json::json!({"request": "none"}))),
+        (Method::GET, format!("{group}/requests"), vec![]),
+        (Method::POST, format!("{group}/requests"), json(asked)),
+        (Method::GET, format!("/v1/requests/{request}"), vec![]),
+        (Method::GET, format!("/v1/requests/{request}/evidence"), vec![]),
+        (Method::POST, format!("/v1/requests/{request}/answers"), json(answer)),
+        (Method::POST, format!("/v1/requests/{request}/activation"), vec![]),
+        (
+            Method::POST,
+            format!("/v1/requests/{request}/unprotect"),
+            json(serde_json::json!({"blob": "AAAA"})),
+        ),
+        (Method::POST, format!("/v1/requests/{request}/review"), vec![]),
         (Method::GET, "/v1/principals".to_owned(), vec![]),
         (
             Method::PUT,
@@ -47,6 +65,8 @@ fn endpoints(caller: &str, key: &str) -> Vec<(Method, String, Vec<u8>)> {
         ),
         (Method::PUT, "/v1/directory-groups/group:none/members/service:reader".to_owned(), vec![]),
         (Method::DELETE, "/v1/directory-groups/group:none/members/service:reader".to_owned(), vec![]),
+        (Method::POST, format!("/v1/requests/{request}/revocation"), vec![]),
+        (Method::POST, format!("/v1/requests/{request}/withdrawal"), vec![]),
     ]
 }
 
@@ -54,18 +74,28 @@ fn endpoints(caller: &str, key: &str) -> Vec<(Method, String, Vec<u8>)> {
 /// there; the key that is deleted was not destroyed.
 #[tokio::test]
 async fn the_table_of_roles_and_actions() {
-    let place = Place::with_everybody().await;
+    let guarded = Guarded::new().await;
+    let place = &guarded.place;
     let key = place.add_key("first").await;
     let mut callers: Vec<(&str, Peer)> =
         vec![("without a certificate", Peer::Nobody), ("unknown uid", Peer::Uid(9999)), ("uid:0", ROOT)];
     callers.extend(UIDS.iter().map(|(uid, account)| (*account, Peer::Uid(*uid))));
+    callers.extend([
+        ("person:alice, who asked", ALICE),
+        ("person:bob, who approves", BOB),
+        ("person:dave, who revokes", DAVE),
+    ]);
     let mut table = String::new();
     for (name, peer) in callers {
         writeln!(table, "{name}").unwrap();
-        for (method, path, body) in endpoints(name, &key) {
+        let asked = serde_json::json!({
+            "reason": "r", "duration_s": 60, "scope": {"context": {"a": "b"}, "count_max": 1, "bytes_max": 1},
+        });
+        let request = guarded.request(ALICE, asked).await["request"].as_str().unwrap().to_owned();
+        for (method, path, body) in endpoints(name, &key, &request) {
             let answer = place.ask(peer, method.clone(), &path, body).await;
             assert!(!answer.status.is_server_error(), "{name}: {method} {path}: {}", answer.body);
-            let shown = path.split('?').next().unwrap().replace(GROUP, "GROUP");
+            let shown = path.split('?').next().unwrap().replace(GROUP, "GROUP").replace(&request, "REQUEST");
             let own: String = name.chars().filter(char::is_ascii_lowercase).collect();
             let id = dkm_core::Digest::of(own.as_bytes()).to_string();
             let shown = shown.replace(&id[..32], "NEW").replace(&own, "OWN");
@@ -73,7 +103,7 @@ async fn the_table_of_roles_and_actions() {
             writeln!(table, "  {} {method} {shown}{public}", answer.status.as_u16()).unwrap();
         }
     }
-    insta::assert_snapshot!(table);
+    insta::assert_snapshot!("roles", table);
 }
 
 /// A route that is not in the table above has not been thought about.
@@ -86,7 +116,7 @@ fn every_route_is_in_the_table() {
         .filter(|text| text.starts_with('/'))
         .collect();
     assert!(routes.len() > 10, "{routes:?}");
-    let asked: Vec<String> = endpoints("x", &format!("/v1/groups/{GROUP}/rooms/keys/x?stamp=0"))
+    let asked: Vec<String> = endpoints("x", &format!("/v1/groups/{GROUP}/rooms/keys/x?stamp=0"), "r")
         .into_iter()
         .map(|(_, path, _)| path.split('?').next().unwrap().to_owned())
         .collect();

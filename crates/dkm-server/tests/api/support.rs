@@ -8,6 +8,7 @@ use axum::http::{Method, Request, StatusCode};
 use dkm_audit::entry::Entry;
 use dkm_audit::source::Source;
 use dkm_audit::tile::{Tile, decode_bundle};
+use dkm_server::broker::Broker;
 use dkm_server::caller::Peer;
 use dkm_server::config::{Certificates, Config, Limits, Unix};
 use dkm_server::{Server, router, setup};
@@ -69,7 +70,12 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path());
         setup::init(&config).unwrap();
+        Self::opened(folder, config)
+    }
+
+    pub fn opened(folder: tempfile::TempDir, config: Config) -> Self {
         let server = Arc::new(setup::open(&config).unwrap());
+        server.set_broker(Broker::new(&server, &config.root_keys).unwrap());
         Self { folder, config, server }
     }
 
@@ -83,7 +89,7 @@ impl Place {
             place.must(ROOT, Method::PUT, &format!("/v1/principals/{account}"), body).await;
         }
         let access = serde_json::json!({
-            "readers": ["service:reader"], "creators": ["service:creator"],
+            "readers": ["service:reader", "service:dkmd"], "creators": ["service:creator"],
             "owners": ["service:owner", "person:owner"], "auditors": ["person:auditor"],
         });
         place.must(CREATOR, Method::PUT, &format!("/v1/groups/{GROUP}"), access).await;

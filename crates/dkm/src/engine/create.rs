@@ -136,7 +136,9 @@ impl Engine {
 /// The record of a group's first roster, if it is one: nobody has signed it, and it follows none.
 fn first_roster(roster: RosterRecord, group: GroupId) -> Result<Record> {
     if roster.version != 1 || !roster.previous.is_empty() || !roster.signatures.is_empty() {
-        return Err(Error::Invalid("a group begins with the first version of a roster, which nobody signs".to_owned()));
+        return Err(Error::Invalid(
+            "a group begins with the first version of a roster, which nobody signs".to_owned(),
+        ));
     }
     let record = Record::Roster(roster);
     match Record::decode(&record.encode(group)) {
