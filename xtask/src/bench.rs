@@ -30,7 +30,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     shell::run(shell::cargo().args(["build", "--locked", "--release", "--package", "dkm-cli"]))?;
     let mut bench = shell::cargo();
     bench
-        .args(["run", "--locked", "--release", "--manifest-path", "bench/Cargo.toml", "--"])
+        .args(["run", "--locked", "--release", "--manifest-path", "bench/Cargo.toml"])
+        // What the product is built from is there already.
+        .arg("--target-dir")
+        .arg(shell::target())
+        .arg("--")
         .arg("--dkm")
         .arg(shell::target().join("release/dkm"));
     if arguments.quick {

@@ -9,6 +9,7 @@ mod bench;
 #[cfg(target_os = "linux")]
 mod demo;
 mod fuzz;
+mod lanes;
 mod licences;
 mod quickstart;
 mod setup;

@@ -1,16 +1,16 @@
-//! `cargo xtask test`: every check, one after the other, each with a name and a time.
+//! `cargo xtask test`: every check, one after the other, each with a name and a time. Within the step of the tests, those
+//! that wait run beside those that work.
 //!
 //! Order and profiles are chosen so that dependencies are built three times in all: once as metadata (lints and
 //! documentation), once in the dev profile (tests and quickstart), once in release (only what the simulation needs).
 
-use std::env;
 use std::fs;
 use std::sync::OnceLock;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{fuzz, licences, setup, shell, sim, vectors};
+use crate::{fuzz, lanes, licences, setup, shell, sim, vectors};
 
 /// Arguments of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
@@ -60,7 +60,7 @@ const STEPS: &[Step] = &[
         shell::run(shell::command(&python).arg("testdata/vectors/reader.py"))?;
         shell::run(shell::command(&python).arg("testdata/windows/reader.py"))
     }),
-    step("tests", tests),
+    step("tests", lanes::run),
     step("simulation", || sim::with(&["run", "--seeds", "100000"])),
     step("simulation-can-fail", || sim::with(&["prove"])),
     step("quickstart", quickstart),
@@ -112,16 +112,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 fn cargo(arguments: &[&str]) -> Result<()> {
     shell::run(shell::cargo().args(arguments))
-}
-
-/// All tests. Whoever can run a domain must: a test of access control that was skipped shows nothing.
-fn tests() -> Result<()> {
-    let mut test = shell::cargo();
-    let root = shell::output(shell::command("id").arg("-u"))?.trim() == "0";
-    if root && env::var_os("DKM_TESTBED").is_none() {
-        test.env("DKM_TESTBED", "required");
-    }
-    shell::run(test.args(["test", "--locked", "--workspace"]))
 }
 
 /// A second opinion where the tool is installed. Advisories change without us, so they judge no commit.

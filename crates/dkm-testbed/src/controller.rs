@@ -40,6 +40,8 @@ pub struct Contact {
     pub l: String,
     /// `thumbnailPhoto`.
     pub photo: Vec<u8>,
+    /// `info`, which holds it in base64.
+    pub info: Vec<u8>,
 }
 
 /// A test that panicked has not broken what it held.
@@ -341,11 +343,12 @@ impl Controller {
         let sddl = self.descriptor(model)?;
         for batch in contacts.chunks(CONTACTS_AT_ONCE) {
             let mut ldif = String::new();
-            for Contact { name, l, photo } in batch {
+            for Contact { name, l, photo, info } in batch {
                 ldif += &format!(
                     "dn: CN={name},{parent}\nchangetype: add\nobjectClass: contact\ndisplayName: {name}\nl: {l}\n\
-                     showInAdvancedViewOnly: TRUE\nthumbnailPhoto:: {}\nnTSecurityDescriptor: {sddl}\n\n",
-                    admin::base64(photo)
+                     showInAdvancedViewOnly: TRUE\nthumbnailPhoto:: {}\ninfo: {}\nnTSecurityDescriptor: {sddl}\n\n",
+                    admin::base64(photo),
+                    admin::base64(info)
                 );
             }
             self.modify_ldif(&ldif)?;

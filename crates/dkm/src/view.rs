@@ -44,6 +44,8 @@ pub struct View {
     pub uses_not_noted: BTreeMap<KeyId, String>,
     /// Why this client's last attempt to make a key failed.
     pub rollover_fault: Option<String>,
+    /// If it failed for want of a root key: why that can't be used.
+    pub root_key_fault: Option<RootKeyError>,
     /// How keys lie in memory.
     pub memory: Protection,
     /// Who has access, in the repository's words.
@@ -89,16 +91,16 @@ impl View {
     #[must_use]
     pub fn why_not_protecting(&self) -> Option<Error> {
         let refusal = self.protecting.as_ref().err()?;
-        Some(no_key(refusal, &self.ring, &self.key_faults, self.now))
+        Some(no_key(refusal, &self.ring, (&self.key_faults, self.root_key_fault.as_ref()), self.now))
     }
 }
 
-/// Why there is no key to protect with. Where the key that would protect can't be opened, that is the reason, and what has
-/// to be put right.
+/// Why there is no key to protect with. Where the key that would protect can't be opened, or the group's first key can't be
+/// made here, that is the reason, and what has to be put right.
 pub(crate) fn no_key(
     refusal: &ProtectRefusal,
     ring: &Ring,
-    faults: &BTreeMap<KeyId, KeyFault>,
+    (faults, root_key_fault): (&BTreeMap<KeyId, KeyFault>, Option<&RootKeyError>),
     now: Timestamp,
 ) -> Error {
     if matches!(refusal, ProtectRefusal::NotUsable { .. })
@@ -117,6 +119,9 @@ pub(crate) fn no_key(
                 || [status.deactivated, status.compromised, status.destroyed].iter().any(Option::is_some)
         };
         if let Some(fault) = newest.filter(|key| !stopped(key)).and_then(|key| faults.get(&key.id())) {
+            return fault.clone().into();
+        }
+        if let Some(fault) = root_key_fault.filter(|_| ring.keys.is_empty()) {
             return fault.clone().into();
         }
     }

@@ -303,3 +303,6 @@ fn unexpected(asked: &str, found: &ProtocolOp) -> LdapError {
     };
     LdapError::Protocol(format!("the answer to {asked} was expected, and {kind} came"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use dkm::blocking::{Client, Group, Options};
 use dkm::clock::{Clock as _, ManualClock, SystemClock};
 use dkm::core::kdf::key_id;
-use dkm::core::record::{Family, KeyRecord, Material, Origin, Record};
+use dkm::core::record::{Family, KeyRecord, Material, Origin, Record, public_part};
 use dkm::core::{Context, Digest, Room, SlotName};
 use dkm::repository::{Listing, Put, Repository as _};
 use dkm::root_key::FileRootKeys;
@@ -19,6 +19,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("changes_are_what_came_since", changes_are_what_came_since),
     ("alone_used_connections_see_what_others_did", used_connections_see_what_others_did),
     ("alone_a_reading_with_nothing_new_is_one_round_trip", a_reading_with_nothing_new_is_one_round_trip),
+    ("readings_in_a_busy_domain_are_three_round_trips", readings_in_a_busy_domain_are_three_round_trips),
 ];
 
 fn name(text: &str) -> SlotName {
@@ -113,7 +114,9 @@ fn archive_keys(stage: &Stage, group: &Group, numbers: std::ops::Range<u64>) -> 
                 guid: None,
             };
             let (name, l) = (key.slot().to_string(), key.id.to_string());
-            Contact { name, l, photo: Record::Key(key).encode(id) }
+            let photo = Record::Key(key).encode(id);
+            let info = public_part(&photo).unwrap();
+            Contact { name, l, photo, info }
         })
         .collect();
     stage.with(|domain| {
@@ -129,8 +132,8 @@ fn committed(stage: &Stage) -> Result<String> {
     found.first().and_then(|root| root.text("highestCommittedUSN")).context("it does not number its changes")
 }
 
-/// What goes over the network for readings between which nothing is written to the domain controller.
-fn quiet_readings(stage: &Stage, made: &Group, reader: &Account, keys: usize) -> Result<Vec<Traffic>> {
+/// A reader's group behind a tap, and the clock by which a reading is due.
+fn behind_a_tap(stage: &Stage, made: &Group, reader: &Account) -> Result<(Group, Arc<ManualClock>, Tap)> {
     let mut url = stage.url().clone();
     let controller = url.controllers.first_mut().context("no domain controller is named")?;
     let addresses = controller.addresses().map_err(anyhow::Error::msg)?;
@@ -142,7 +145,12 @@ fn quiet_readings(stage: &Stage, made: &Group, reader: &Account, keys: usize) ->
     let options = Options { background: false, clock: clock.clone(), ..Options::default() };
     let roots = Arc::new(FileRootKeys::new("/nonexistent".into()));
     let client = Client::new(Arc::new(stage.open_with(url, identity, Limits::default())?), roots, options)?;
-    let group = client.group(&made.id().to_string())?;
+    Ok((client.group(&made.id().to_string())?, clock, tap))
+}
+
+/// What goes over the network for readings between which nothing is written to the domain controller.
+fn quiet_readings(stage: &Stage, made: &Group, reader: &Account, keys: usize) -> Result<Vec<Traffic>> {
+    let (group, clock, tap) = behind_a_tap(stage, made, reader)?;
     ensure!(group.view()?.ring.keys.len() == keys, "{} keys", group.view()?.ring.keys.len());
     let context = Context::new();
     let blob = made.protect(&context, b"x")?;
@@ -183,5 +191,37 @@ fn a_reading_with_nothing_new_is_one_round_trip(stage: &Stage) -> Result<()> {
     // The numbers in an answer may grow by a digit.
     let same = least.zip(most).is_some_and(|(least, most)| most - least <= 64);
     ensure!(same, "an answer of {least:?} to {most:?} bytes, depending on the ring");
+    Ok(())
+}
+
+fn readings_in_a_busy_domain_are_three_round_trips(stage: &Stage) -> Result<()> {
+    let reader = stage.account("svc-busy")?;
+    let readers = stage.readers(&[&stage.maker, &reader])?;
+    let made = stage.group(&stage.maker, &readers)?;
+    archive_keys(stage, &made, 1..100)?;
+    let (group, clock, tap) = behind_a_tap(stage, &made, &reader)?;
+    let context = Context::new();
+    let blob = made.protect(&context, b"x")?;
+    let mut received = Vec::new();
+    for round in 0..40 {
+        // Something that has nothing to do with the group.
+        stage.with(|domain| {
+            domain.modify_ldif(&format!(
+                "dn: {}\nchangetype: modify\nreplace: description\ndescription: {round}\n",
+                reader.dn
+            ))
+        })?;
+        clock.advance(1_000);
+        let before = tap.traffic();
+        ensure!(group.unprotect(&context, &blob)?.as_ref() == b"x");
+        let seen = tap.traffic().since(before);
+        // What access there is, and what came into each room since.
+        ensure!(seen.round_trips <= 3 && seen.connections == 0, "round {round}: {seen:?}");
+        received.push(seen.received);
+    }
+    // But for one in twelve, the keys that were there are not read again.
+    received.sort_unstable();
+    let (usual, whole) = (received[20], received[39]);
+    ensure!(usual * 4 < whole, "{usual} bytes of {whole}: {received:?}");
     Ok(())
 }

@@ -4,6 +4,7 @@ use clap::Args;
 use dkm::blocking::NewGroup;
 use dkm::repository::{GroupAccess, READERS_GROUP};
 use dkm::{ErrorKind, Location};
+use dkm_core::policy::Wrap;
 use serde_json::json;
 
 use crate::context_pair::parse_pair;
@@ -19,7 +20,8 @@ use crate::{policy_field, warning, when};
 ///
 /// In Active Directory the command makes a readers group of its own, whose members are the accounts and groups given
 /// with --readers and --creators; only it stands in the access control of keys. The first key is made by the first
-/// creator that opens the group, unless you are one.
+/// creator that opens the group, unless you are one. With --policy wrap=root-key a root key is made too: a file of yours on
+/// this machine, which you copy to every machine of the group.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -72,6 +74,7 @@ pub(crate) fn run(arguments: Arguments, shell: &Shell) -> Result {
         owners: arguments.owner,
         auditors: arguments.auditors,
     };
+    let wraps = policy.wrap == Wrap::RootKey;
     let new = NewGroup { name: arguments.name, description: arguments.description, policy, access };
     let in_a_folder = matches!(shell.location()?, Location::Directory { .. });
     let group = client.create_group(new).map_err(|error| {
@@ -90,6 +93,15 @@ pub(crate) fn run(arguments: Arguments, shell: &Shell) -> Result {
         let key = first.map_or_else(String::new, |key| format!(" Its first key is {}.", key.id()));
         format!("Made the group {} ({}).{key}\n", group.name(), group.id())
     })?;
+    if wraps && !in_a_folder {
+        shell.terminal.note(format!(
+            "Its root key is on this machine only, in {}/{}, and yours alone. Back that folder up, apart from the repository, \
+             and copy it to every machine of the group, readable for the account that uses it there alone: without it, keys \
+             open nowhere else.",
+            client.root_keys(),
+            group.id()
+        ));
+    }
     shell.terminal.note(format!("Next: dkm protect --group {} FILE -o FILE.dkm", group.name()));
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use dkm_testbed::Options;
 
-use crate::world::{Runbook, Seat, World};
+use crate::world::{QUICK, Run, Runbook, Seat, World};
 
 /// Copies root keys from one host to another, as the page says: without `current`, unless they are the first.
 fn copy(from: &Seat, to: &Seat, first: bool) {
@@ -82,4 +82,57 @@ fn a_root_key_is_rotated() {
     assert_eq!(after.dkm(&["doctor"]).code, Some(3));
     let journal = std::fs::read_to_string(ops.home.join(".local/state/dkm/audit.jsonl")).unwrap();
     assert!(journal.contains("root-key-made") && journal.contains("root-key-rotated"), "{journal}");
+}
+
+/// Makes a group whose keys are wrapped from the first on.
+fn create_wrapped(seat: &Seat, name: &str, access: &[&str]) -> Run {
+    let mut create = vec!["group", "create", name, "--policy", "wrap=root-key"];
+    create.extend(access);
+    create.extend(QUICK.iter().flat_map(|field| ["--policy", field]));
+    seat.dkm(&create).done()
+}
+
+#[test]
+fn a_group_is_made_with_its_keys_wrapped() {
+    let Some(world) = World::start(&Options::default()) else { return };
+    let (ops, mail) = (world.ops().with("DKM_GROUP", "sealed"), world.mail().with("DKM_GROUP", "sealed"));
+    let access = ["--readers-group", "DKM Mail Readers", "--creators", "svc-ops", "--owners", "svc-ops"];
+    let made = create_wrapped(&ops, "sealed", &access);
+    let shown = ops.dkm(&["group", "show", "--json"]).done().json();
+    let folder = ops.home.join("root-keys").join(shown["group"]["id"].as_str().unwrap());
+    made.says(&format!("in {}, and yours alone", folder.display()));
+    // None of the readers is an account of this machine: the file is for whoever made it.
+    assert_eq!(folder.metadata().unwrap().mode() & 0o777, 0o700);
+    for file in folder.read_dir().unwrap().map(Result::unwrap) {
+        assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o400, "{file:?}");
+    }
+    let roots = ops.dkm(&["root-key", "list", "--json"]).done().json();
+    assert_eq!(roots["root_keys"][0]["needed_by"].as_array().unwrap().len(), 1, "{roots}");
+    assert_eq!(roots["unwrapped"], serde_json::json!([]), "{roots}");
+    ops.protect("sealed", "wrapped from the first");
+
+    let blob = ops.home.join("sealed.dkm");
+    let without = mail.dkm(&["unprotect", "-c", "account=alice", blob.to_str().unwrap()]);
+    assert_eq!(without.code, Some(3), "{without:?}");
+    without.says("copy its folder from another machine of the group");
+    copy(&ops, &mail, true);
+    mail.opens(&blob, "wrapped from the first");
+
+    // Who makes a group that he does not read makes the root key too, and the first creator needs it.
+    let admin = world.seat(world.domain.admin(), "admin");
+    create_wrapped(
+        &admin,
+        "kept",
+        &["--members", "svc-mail", "--creators", "svc-ops", "--owners", "Domain Admins"],
+    )
+    .says("yours alone");
+    let ops = ops.with("DKM_GROUP", "kept");
+    let without = ops.dkm(&["protect", "-c", "account=alice", "sealed.txt", "-o", "kept.dkm"]);
+    assert_eq!(without.code, Some(3), "{without:?}");
+    without.says("copy its folder from another machine of the group");
+    copy(&admin, &ops, true);
+    ops.protect("kept", "by the first creator");
+    let roots = ops.dkm(&["root-key", "list", "--json"]).done().json();
+    assert_eq!(roots["root_keys"][0]["needed_by"].as_array().unwrap().len(), 1, "{roots}");
+    assert_eq!(roots["unwrapped"], serde_json::json!([]), "{roots}");
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::page::{RUNBOOKS, block};
 
 /// Short enough for a test, long enough for a busy machine: a rolled key protects after half a minute.
-const QUICK: [&str; 5] = [
+pub(crate) const QUICK: [&str; 5] = [
     "replication_bound=2s",
     "refresh_interval=1s",
     "io_deadline=2500ms",

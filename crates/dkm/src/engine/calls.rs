@@ -244,7 +244,7 @@ impl Engine {
     fn why_no_key(&self, refusal: &ProtectRefusal) -> Error {
         let now = self.parts.clock.now();
         let state = self.state();
-        no_key(refusal, state.member.ring(), &state.faults, now)
+        no_key(refusal, state.member.ring(), (&state.faults, state.root_key_fault.as_ref()), now)
     }
 
     /// A key that could not be opened says little; why it could not, says what to put right.

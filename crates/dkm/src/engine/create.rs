@@ -10,6 +10,7 @@ use super::policy::leaves_out;
 use super::{Engine, Need};
 use crate::blocking::NewGroup;
 use crate::journal::EventKind;
+use crate::repository::GroupAccess;
 use crate::{Error, Result};
 
 impl Engine {
@@ -42,7 +43,10 @@ impl Engine {
             ));
         }
         if new.policy.wrap == Wrap::RootKey {
-            self.parts.roots.create(self.group, &new.access)?;
+            // A file can be given to accounts of this machine only.
+            let here = self.parts.repository.names_local_accounts();
+            let access = if here { new.access.clone() } else { GroupAccess::default() };
+            self.parts.roots.create(self.group, &access)?;
         }
         self.record(EventKind::GroupCreated, None, None, |event| event.detail = Some(new.name.clone()))?;
         let created_at_ms = self.parts.clock.now().0;

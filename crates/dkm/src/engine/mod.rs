@@ -49,7 +49,7 @@ use crate::journal::{Event, EventKind, Journal};
 use crate::off_thread::Threads;
 use crate::reading::Unread;
 use crate::repository::Repository;
-use crate::root_key::RootKeyProvider;
+use crate::root_key::{RootKeyError, RootKeyProvider};
 use crate::secret::Vault;
 use crate::view::{KeyFault, ReplicaReport, View};
 use crate::{Error, Escrow, Result};
@@ -104,6 +104,8 @@ pub(super) struct State {
     author: Option<Principal>,
     /// Why this client's last attempt to make a key failed.
     rollover_fault: Option<String>,
+    /// If it failed for want of a root key: why that can't be used.
+    root_key_fault: Option<RootKeyError>,
     refresh_due: Timestamp,
 }
 
@@ -123,6 +125,7 @@ impl Engine {
             unnoted: BTreeMap::new(),
             author: None,
             rollover_fault: None,
+            root_key_fault: None,
             refresh_due: Timestamp(0),
         };
         Self {
@@ -236,6 +239,7 @@ impl Engine {
             key_faults: state.faults.clone(),
             uses_not_noted: state.unnoted.clone(),
             rollover_fault: state.rollover_fault.clone(),
+            root_key_fault: state.root_key_fault.clone(),
             memory: self.parts.vault.protection(),
             access: Vec::new(),
         })

@@ -36,6 +36,10 @@ impl Engine {
         let result = self.try_drive();
         let mut state = self.state();
         state.rollover_fault = result.as_ref().err().map(ToString::to_string);
+        state.root_key_fault = match &result {
+            Err(Error::RootKey(error)) => Some(error.clone()),
+            _ => None,
+        };
         drop(state);
         match result {
             Ok(Some(key)) => {

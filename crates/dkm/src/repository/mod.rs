@@ -31,6 +31,12 @@ pub trait Repository: fmt::Debug + Send + Sync {
         Policy::for_directory()
     }
 
+    /// Whether the readers and owners in [`GroupAccess`] are groups and users of this machine: then a root key's file is
+    /// given to them. Otherwise it belongs to whoever makes it, alone.
+    fn names_local_accounts(&self) -> bool {
+        false
+    }
+
     /// How many replicas are known, at least 1. They are numbered from 0.
     fn replicas(&self) -> usize;
 

@@ -162,10 +162,13 @@ impl RootKeyError {
     pub fn advice(&self) -> Option<String> {
         let text = match self {
             Self::NotFound { .. } => {
-                "put the root key file back from its backup, or name its folder with DKM_ROOT_KEYS; without it, only \
-                 an archive opens old content"
+                "put the root key file back from its backup, copy its folder from another machine of the group, or name the \
+                 folder with DKM_ROOT_KEYS; without it, only an archive opens old content"
             }
-            Self::Denied { .. } => "run it as a member of the group",
+            Self::Denied { .. } => {
+                "run it as a member of the group; to make a root key, as an account that may write there, or name another \
+                 folder with DKM_ROOT_KEYS"
+            }
             Self::Loose { .. } => {
                 "correct owner and mode of the file, and roll the group's key if others may have read it"
             }

@@ -180,6 +180,10 @@ impl Repository for DirectoryRepository {
         self.place.url().to_owned()
     }
 
+    fn names_local_accounts(&self) -> bool {
+        true
+    }
+
     fn replicas(&self) -> usize {
         1
     }
