@@ -5,7 +5,9 @@
 //! | write entries, each durable under a signed checkpoint before it is acknowledged | [`store::Log`] |
 //! | check a whole log offline, in a folder or wherever its files are served | [`verify::verify`] |
 //! | prove an entry, or that the log has only grown | [`tree::Tree`] |
-//! | check such a proof | [`merkle`], [`checkpoint::Checkpoint::verify_extends`] |
+//! | hand such a proof to somebody else | [`proof`] |
+//! | check such a proof | [`proof::InclusionProof::verify`], [`merkle`], [`checkpoint::Checkpoint::verify_extends`] |
+//! | have others cosign what the log shows | [`witness`], [`store::Log::witness`] |
 //! | decide whose signatures a checkpoint needs | [`trust::Trust`] |
 //!
 //! The tree is that of RFC 6962; notes, checkpoints, cosignatures and tiles are those of C2SP, so that other programs
@@ -16,8 +18,11 @@
 pub mod checkpoint;
 mod cosignature;
 pub mod entry;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod merkle;
 pub mod note;
+pub mod proof;
 pub mod source;
 mod steps;
 pub mod store;
@@ -25,6 +30,7 @@ pub mod tile;
 pub mod tree;
 pub mod trust;
 pub mod verify;
+pub mod witness;
 
 pub use checkpoint::Checkpoint;
 pub use entry::Entry;

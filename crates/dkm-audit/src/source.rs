@@ -22,6 +22,16 @@ pub trait Source {
     fn names(&self, path: &str) -> io::Result<Vec<String>>;
 }
 
+impl<S: Source + ?Sized> Source for Box<S> {
+    fn read(&self, path: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
+        (**self).read(path, limit)
+    }
+
+    fn names(&self, path: &str) -> io::Result<Vec<String>> {
+        (**self).names(path)
+    }
+}
+
 /// Most names that are read of one folder: more than a log of this program ever puts into one.
 const NAMES_MAX: usize = 100_000;
 

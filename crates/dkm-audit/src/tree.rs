@@ -13,7 +13,7 @@ use dkm_core::Digest;
 use crate::checkpoint::Checkpoint;
 use crate::merkle::{Nodes, ProofError, leaf_hash, prove_consistency, prove_inclusion, verify_inclusion};
 use crate::source::Source;
-use crate::tile::{Tile, decode_bundle, decode_hashes, tile_root};
+use crate::tile::{TILE_WIDTH, Tile, decode_bundle, decode_hashes, tile_root};
 
 /// Why a log's tree cannot be read, or a proof cannot be given.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -42,6 +42,17 @@ pub enum TreeError {
     /// There is no such proof, or the tiles do not belong to the checkpoint.
     #[error(transparent)]
     Proof(#[from] ProofError),
+}
+
+/// A leaf that is proved to be in a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaf {
+    /// Its place in the log, from 0.
+    pub index: u64,
+    /// Its hash.
+    pub hash: Digest,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
 }
 
 /// A log's tree at one checkpoint.
@@ -85,6 +96,48 @@ impl<'a, S: Source> Tree<'a, S> {
         };
         self.checkpoint.verify_extends(earlier, &proof)?;
         Ok(proof)
+    }
+
+    /// The leaves from `number` × 256 on, up to 256 of them, each proved to be in the tree. Reading a log in this way
+    /// costs one proof a bundle, and holds one bundle at a time.
+    ///
+    /// # Errors
+    /// [`ProofError::NoLeaf`]; [`ProofError::WrongRoot`] if the tiles do not belong to the checkpoint; files that are
+    /// missing or damaged.
+    pub fn bundle(&self, number: u64) -> Result<Vec<Leaf>, TreeError> {
+        let Checkpoint { size, root, .. } = self.checkpoint;
+        let start = number.saturating_mul(TILE_WIDTH);
+        let no_leaf = ProofError::NoLeaf { index: start, size: *size };
+        let bundle = Tile::of(None, start, *size).ok_or(no_leaf)?;
+        let damaged = || TreeError::Damaged { path: bundle.path() };
+        let bytes = read(self.source, bundle)?;
+        let entries = decode_bundle(&bytes).filter(|entries| entries.len() == usize::from(bundle.width));
+        let leaves: Vec<Leaf> = (start..)
+            .zip(entries.ok_or_else(damaged)?)
+            .map(|(index, entry)| Leaf { index, hash: leaf_hash(entry), bytes: entry.to_vec() })
+            .collect();
+        let first = leaves.first().ok_or_else(damaged)?;
+        // This proof is made of all other hashes of the tile. So it holds only if every one of them is right.
+        let proof = prove_inclusion(self, start, *size)?;
+        verify_inclusion(&first.hash, start, *size, root, &proof)?;
+        let tile = Tile { level: Some(0), ..bundle };
+        let same = self.hashes(tile, |hashes| hashes.iter().eq(leaves.iter().map(|leaf| &leaf.hash)))?;
+        self.read.borrow_mut().remove(&tile);
+        if same { Ok(leaves) } else { Err(damaged()) }
+    }
+
+    /// Looks at the hashes of a tile, which are as many as it is wide.
+    fn hashes<T>(&self, tile: Tile, look: impl FnOnce(&[Digest]) -> T) -> Result<T, TreeError> {
+        let mut known = self.read.borrow_mut();
+        let hashes = match known.entry(tile) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let hashes = decode_hashes(&read(self.source, tile)?);
+                let whole = hashes.filter(|hashes| hashes.len() == usize::from(tile.width));
+                place.insert(whole.ok_or_else(|| TreeError::Damaged { path: tile.path() })?)
+            }
+        };
+        Ok(look(hashes))
     }
 
     /// The bytes of a leaf, which only [`Tree::prove`] verifies.
@@ -134,17 +187,8 @@ impl<S: Source> Nodes for Tree<'_, S> {
         let none = || ProofError::NoLeaf { index: index.saturating_mul(1 << level.min(63)), size };
         let first = index.checked_mul(1 << height).ok_or_else(none)?;
         let tile = Tile::of(Some(tile_level), first, size).ok_or_else(none)?;
-        let mut known = self.read.borrow_mut();
-        let hashes = match known.entry(tile) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => {
-                let hashes = decode_hashes(&read(self.source, tile)?);
-                let whole = hashes.filter(|hashes| hashes.len() == usize::from(tile.width));
-                place.insert(whole.ok_or_else(|| TreeError::Damaged { path: tile.path() })?)
-            }
-        };
         let start = usize::try_from(first % 256).unwrap_or(0);
-        let hashes = hashes.get(start..start + (1 << height));
-        hashes.map(tile_root).ok_or_else(|| none().into())
+        let root = self.hashes(tile, |hashes| hashes.get(start..start + (1 << height)).map(tile_root))?;
+        root.ok_or_else(|| none().into())
     }
 }

@@ -111,6 +111,12 @@ impl Trust {
         &self.key
     }
 
+    /// How many witnesses must have cosigned.
+    #[must_use]
+    pub const fn quorum(&self) -> usize {
+        self.quorum
+    }
+
     /// The same log and witnesses, after the log has changed its key.
     #[must_use]
     pub(crate) fn succeeded_by(&self, key: VerifierKey) -> Self {

@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+mod audit_entry;
+mod audit_log;
 mod cli;
 mod columns;
 mod commands;

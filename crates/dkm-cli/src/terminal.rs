@@ -24,10 +24,15 @@ pub(crate) fn styled(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// A number of things: "1 key", "2 keys". The thing's name takes an s.
+/// A number of things: "1 key", "2 keys", "2 entries".
 pub(crate) fn count(number: impl Display, thing: &str) -> String {
     let number = number.to_string();
-    if number == "1" { format!("1 {thing}") } else { format!("{number} {thing}s") }
+    match thing.strip_suffix('y') {
+        _ if number == "1" => format!("1 {thing}"),
+        Some(stem) if !stem.ends_with(['a', 'e', 'o']) => format!("{number} {stem}ies"),
+        _ if thing.ends_with('s') => format!("{number} {thing}es"),
+        _ => format!("{number} {thing}s"),
+    }
 }
 
 /// A word as a shell reads it.
@@ -148,5 +153,6 @@ mod tests {
         assert_eq!(shell_word("it's"), "'it'\\''s'");
         assert_eq!(shell_word(""), "''");
         assert_eq!((count(1, "key"), count(2, "key")), ("1 key".to_owned(), "2 keys".to_owned()));
+        assert_eq!((count(1, "entry"), count(0, "entry")), ("1 entry".to_owned(), "0 entries".to_owned()));
     }
 }

@@ -78,6 +78,21 @@ pub enum Error {
         /// Why.
         source: Arc<io::Error>,
     },
+    /// Too few witnesses have cosigned: nothing is acknowledged.
+    #[error(
+        "the audit log's checkpoint is cosigned by {found} of the {needed} witnesses that are needed: {reason}"
+    )]
+    Witnesses {
+        /// Witnesses that have cosigned.
+        found: usize,
+        /// Witnesses that must have.
+        needed: usize,
+        /// Why the others have not.
+        reason: String,
+    },
+    /// The log has witnesses already.
+    #[error("the audit log has witnesses already")]
+    Witnessed,
     /// The log has changed to another key.
     #[error("the audit log is signed with {next} now, not with the key given")]
     Retired {
@@ -143,6 +158,10 @@ impl Error {
                 "bring back the copy of the last checkpoint; if it is lost, recover the log, which is itself recorded"
             }
             Self::Anchor { .. } => "make the place of the last checkpoint writable: nothing was acknowledged",
+            Self::Witnesses { .. } => {
+                "bring the witnesses back, or have another look at the log if they have seen another state of it: nothing \
+                 was acknowledged, and the log goes on by itself"
+            }
             Self::Retired { .. } => "open the log with its present key",
             Self::BadNextKey { .. } => "make a new key with the log's own name",
             Self::Changed { .. } | Self::Tree(TreeError::Missing { .. } | TreeError::Damaged { .. }) => {
@@ -152,7 +171,7 @@ impl Error {
             Self::Io { .. } | Self::Trust(_) | Self::Tree(_) | Self::Entry(_) | Self::Reserved { .. } => {
                 return None;
             }
-            Self::Full | Self::Closed => return None,
+            Self::Full | Self::Closed | Self::Witnessed => return None,
         })
     }
 }

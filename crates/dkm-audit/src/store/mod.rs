@@ -9,6 +9,10 @@
 //! 4. It gives the checkpoint to the [`Anchor`], outside the log.
 //! 5. Only then is each caller told: index, inclusion proof, checkpoint.
 //!
+//! A log with witnesses ([`Log::witness`]) also has the checkpoint cosigned, and keeps what enough of them have cosigned as
+//! `published`: between 4 and 5, or after 5, as [`When`](crate::witness::When) says. They are asked after the checkpoint is
+//! durable, since they never cosign a tree that does not extend it.
+//!
 //! An error anywhere on the way is every caller's of that batch: nothing was acknowledged. Before the next batch the
 //! sequencer reads what is on disk, as if the log were opened anew.
 //!
@@ -23,6 +27,7 @@ mod edge;
 mod error;
 mod files;
 mod load;
+mod publisher;
 mod sequencer;
 mod state;
 
@@ -41,10 +46,12 @@ use crate::note::{LogKey, VerifierKey};
 use crate::source::DirectorySource;
 use crate::tree::TreeError;
 use crate::trust::{Trust, Verified};
+use crate::witness::Witnesses;
 
 pub use anchor::{Anchor, FileAnchor};
 pub use error::Error;
 pub(crate) use load::{CHECKPOINT, HANDOVER, handover_path};
+pub use publisher::PUBLISHED;
 use sequencer::{Published, Work};
 use state::State;
 
@@ -209,6 +216,21 @@ impl Log {
         receiver.recv().map_err(|_| Error::Closed)?
     }
 
+    /// Has witnesses cosign the log's checkpoints from now on. Call it before anything is appended: what was acknowledged
+    /// before has not waited for them. The log's own trust in its witnesses is what [`Witnesses::trust`] says.
+    ///
+    /// # Errors
+    /// [`Error::Witnessed`] if it was called before; [`Error::Trust`] if the log's own key is a witness's.
+    pub fn witness(&self, witnesses: Witnesses) -> Result<(), Error> {
+        witnesses.trust(Trust::log(self.key())?)?;
+        let (sender, receiver) = channel();
+        let done = Box::new(move |set| {
+            let _ = sender.send(set);
+        });
+        self.enqueue(Work::Witness { witnesses, done })?;
+        receiver.recv().map_err(|_| Error::Closed)?
+    }
+
     fn enqueue(&self, work: Work) -> Result<(), Error> {
         match self.0.queue.as_ref().map(|queue| queue.try_send(work)) {
             Some(Ok(())) => Ok(()),
@@ -221,6 +243,13 @@ impl Log {
     #[must_use]
     pub fn checkpoint(&self) -> Arc<[u8]> {
         Arc::clone(&self.published().note)
+    }
+
+    /// The last checkpoint that enough witnesses have cosigned since the log was opened. The file [`PUBLISHED`] in the log's
+    /// folder has what was published before.
+    #[must_use]
+    pub fn published_checkpoint(&self) -> Option<Arc<[u8]>> {
+        self.published().published.clone()
     }
 
     /// The public key that signs the log now.

@@ -11,6 +11,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use super::edge::Edge;
 use super::files::{Files, sync_folder};
 use super::load::{CHECKPOINT, Loaded, handover_path, load, tidy};
+use super::publisher::Publisher;
 use super::{Anchor, Error, Receipt};
 use crate::checkpoint::Checkpoint;
 use crate::entry::NUMBER_MAX;
@@ -33,6 +34,10 @@ pub(super) struct State {
     checkpoint: Checkpoint,
     note: Arc<[u8]>,
     edge: Edge,
+    /// Has each checkpoint cosigned before anything that it covers is acknowledged.
+    publisher: Option<Publisher>,
+    /// What it has published last.
+    published: Option<Arc<[u8]>>,
     /// Whether what is on disk may not be what is in memory.
     doubtful: bool,
 }
@@ -64,7 +69,29 @@ impl State {
         let mut files = Files::new(root);
         files.put(CHECKPOINT, &note)?;
         files.sync()?;
-        Ok(Self { files, source, lock, key, next: None, anchor, checkpoint, note, edge, doubtful: false })
+        Ok(Self::new((files, source, lock), key, anchor, (checkpoint, note, edge)))
+    }
+
+    fn new(
+        (files, source, lock): (Files, DirectorySource, File),
+        key: LogKey,
+        anchor: Box<dyn Anchor>,
+        (checkpoint, note, edge): (Checkpoint, Arc<[u8]>, Edge),
+    ) -> Self {
+        Self {
+            files,
+            source,
+            lock,
+            key,
+            next: None,
+            anchor,
+            checkpoint,
+            note,
+            edge,
+            publisher: None,
+            published: None,
+            doubtful: false,
+        }
     }
 
     /// Opens the log, whatever its anchor says.
@@ -76,7 +103,7 @@ impl State {
         let lock = lock(root)?;
         let mut files = Files::new(root);
         let Loaded { checkpoint, note, edge } = load(&mut files, &source, &key)?;
-        Ok(Self { files, source, lock, key, next: None, anchor, checkpoint, note, edge, doubtful: false })
+        Ok(Self::new((files, source, lock), key, anchor, (checkpoint, note, edge)))
     }
 
     /// Compares the log with its last checkpoint outside, and brings that up to date.
@@ -104,8 +131,26 @@ impl State {
         self.anchor.keep(note).map_err(|source| Error::Anchor { source: Arc::new(source) })
     }
 
-    pub(super) fn note(&self) -> Arc<[u8]> {
-        Arc::clone(&self.note)
+    /// The checkpoint that callers are told: the one that witnesses have cosigned, if they come before that.
+    pub(super) fn told(&self) -> Arc<[u8]> {
+        self.published.as_ref().map_or_else(|| Arc::clone(&self.note), Arc::clone)
+    }
+
+    pub(super) fn published(&self) -> Option<Arc<[u8]>> {
+        self.published.clone()
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        self.files.root()
+    }
+
+    pub(super) const fn is_witnessed(&self) -> bool {
+        self.publisher.is_some()
+    }
+
+    /// From now on every checkpoint is cosigned before it is told.
+    pub(super) fn witness(&mut self, publisher: Publisher) {
+        self.publisher = Some(publisher);
     }
 
     pub(super) fn key(&self) -> &LogKey {
@@ -208,6 +253,10 @@ impl State {
             self.files.sync()?;
         }
         self.keep(&note)?;
+        if let Some(publisher) = &mut self.publisher {
+            self.published = Some(publisher.publish(&note)?);
+        }
+        let told = self.published.as_ref().map_or_else(|| Arc::clone(&note), Arc::clone);
         for (tile, _) in added.files.iter().filter(|(tile, _)| tile.is_full()) {
             // What stays is removed when the log is opened next.
             let _ = self.files.remove(&tile.partial_folder());
@@ -218,7 +267,7 @@ impl State {
         let size = checkpoint.size;
         let receipts = entries.iter().zip(first..).map(|(entry, index)| {
             let proof = prove_inclusion(&added.nodes, index, size).map_err(TreeError::from)?;
-            Ok(Receipt { index, leaf: leaf_hash(entry), proof, checkpoint: Arc::clone(&note) })
+            Ok(Receipt { index, leaf: leaf_hash(entry), proof, checkpoint: Arc::clone(&told) })
         });
         let receipts: Result<Vec<_>, Error> = receipts.collect();
         (self.checkpoint, self.note, self.edge) = (checkpoint, note, edge);

@@ -4,11 +4,11 @@ use crate::checkpoint::Checkpoint;
 use crate::merkle::Frontier;
 use crate::note::{NOTE_LEN_MAX, Note, VerifierKey};
 use crate::source::Source;
-use crate::store::{HANDOVER, handover_path};
+use crate::store::{CHECKPOINT, HANDOVER, handover_path};
 use crate::tree::TreeError;
 use crate::trust::{Trust, TrustError};
 
-use super::{Fault, Found, HandoverProblem};
+use super::{Fault, Found, HandoverProblem, claim};
 
 /// Changes of key that the entries announce, in their order.
 #[derive(Default)]
@@ -65,11 +65,14 @@ impl Handovers {
             }
             now = Some(next);
         }
-        self.unannounced(source, size, faults);
+        // Behind what witnesses have cosigned there may be more.
+        let newest = || source.read(CHECKPOINT, NOTE_LEN_MAX).ok().flatten();
+        let end = if trust.quorum() > 0 { newest().and_then(|note| claim(&note).ok()) } else { None };
+        self.unannounced(source, end.map_or(size, |end| end.size.max(size)), size, faults);
         now.unwrap_or_else(|| trust.clone())
     }
 
-    fn unannounced<S: Source>(&self, source: &S, size: u64, faults: &mut Found) {
+    fn unannounced<S: Source>(&self, source: &S, end: u64, size: u64, faults: &mut Found) {
         let names = match source.names(HANDOVER) {
             Ok(names) => names,
             Err(error) => {
@@ -77,9 +80,9 @@ impl Handovers {
             }
         };
         for found in names.iter().filter_map(|name| name.parse::<u64>().ok()) {
-            if found > size {
+            if found > end {
                 faults.add(Fault::Handover { size: found, problem: HandoverProblem::Beyond });
-            } else if !self.0.iter().any(|handover| handover.size == found) {
+            } else if found <= size && !self.0.iter().any(|handover| handover.size == found) {
                 faults.add(Fault::Handover { size: found, problem: HandoverProblem::Unannounced });
             }
         }

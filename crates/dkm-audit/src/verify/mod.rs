@@ -16,7 +16,7 @@ use crate::entry::{Entry, Phase};
 use crate::merkle::Frontier;
 use crate::note::{KeyName, NOTE_LEN_MAX, Note, VerifierKey};
 use crate::source::Source;
-use crate::store::CHECKPOINT;
+use crate::store::{CHECKPOINT, PUBLISHED};
 use crate::tile::{TILE_WIDTH, Tile};
 use crate::tree::TreeError;
 use crate::trust::{Trust, TrustError};
@@ -49,6 +49,8 @@ pub struct Report {
 }
 
 /// Verifies a log. `earlier` is a checkpoint of it that somebody has kept: the log must contain its tree.
+///
+/// If `trust` needs witnesses, the log ends where enough of them have cosigned: what was written since counts for nothing.
 ///
 /// `trust` may name any key that the log has had; changes of key are followed from there.
 ///
@@ -127,7 +129,7 @@ fn run<S: Source>(
     mut visit: impl FnMut(u64, &Digest, &Entry),
     faults: &mut Found,
 ) -> Option<Report> {
-    let note = file(source, CHECKPOINT, faults)?;
+    let note = newest(source, trust, faults)?;
     // Believed only once the entries have told which key must have signed it.
     let claimed = match claim(&note) {
         Ok(claimed) => claimed,
@@ -193,6 +195,22 @@ fn run<S: Source>(
             None
         }
     }
+}
+
+/// The log's newest checkpoint; if witnesses must have cosigned, the newest that enough of them have.
+fn newest<S: Source>(source: &S, trust: &Trust, faults: &mut Found) -> Option<Vec<u8>> {
+    if trust.quorum() > 0 {
+        match source.read(PUBLISHED, NOTE_LEN_MAX) {
+            // Who serves a log with witnesses may serve this one as the checkpoint.
+            Ok(None) => {}
+            Ok(published) => return published,
+            Err(error) => {
+                faults.add(TreeError::Io { path: PUBLISHED.to_owned(), source: error.into() });
+                return None;
+            }
+        }
+    }
+    file(source, CHECKPOINT, faults)
 }
 
 fn claim(note: &[u8]) -> Result<Checkpoint, TrustError> {

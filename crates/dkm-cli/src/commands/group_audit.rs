@@ -21,6 +21,8 @@ const INTERVAL_MS_MIN: u64 = 100;
 /// is not in the signed list of services is a person or an unexpected trustee. What this account may not read is told as
 /// not checked, and the audit is incomplete then. To leave nothing unchecked, the account must be an auditor,
 /// an administrator, an owner or a member of the group, and may list the repository's container. Changes nothing.
+///
+/// What was done with keys is another question, which an audit log answers: dkm audit.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 The list of services has one SID a line, then a comment. Its owner signs it, which writes FILE.sig:

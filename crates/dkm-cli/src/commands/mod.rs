@@ -7,6 +7,11 @@ mod ad_init;
 mod archive_export;
 mod archive_inspect;
 mod archive_restore;
+mod audit_export;
+mod audit_prove;
+mod audit_search;
+mod audit_tail;
+mod audit_verify;
 mod completions;
 mod doctor;
 #[cfg(feature = "active-directory")]
@@ -71,6 +76,11 @@ pub(crate) enum Command {
     /// Export, inspect and restore a group's keys, sealed to age recipients
     #[command(subcommand)]
     Archive(Archive),
+    /// Verify, follow, search and export the tamper-evident audit log of a key service
+    ///
+    /// Who could come to read a group's keys is another question: dkm group audit.
+    #[command(subcommand)]
+    Audit(Audit),
     /// Set up and check a repository in Active Directory
     #[cfg(feature = "active-directory")]
     #[command(subcommand)]
@@ -146,6 +156,16 @@ pub(crate) enum Archive {
     Inspect(archive_inspect::Arguments),
 }
 
+/// Commands on an audit log.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    Verify(audit_verify::Arguments),
+    Tail(audit_tail::Arguments),
+    Search(audit_search::Arguments),
+    Prove(audit_prove::Arguments),
+    Export(audit_export::Arguments),
+}
+
 /// Commands that take over keys.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Import {
@@ -191,6 +211,11 @@ pub(crate) fn run(command: Command, shell: &Shell) -> Result {
         Command::Archive(Archive::Export(arguments)) => archive_export::run(&arguments, shell),
         Command::Archive(Archive::Restore(arguments)) => archive_restore::run(arguments, shell),
         Command::Archive(Archive::Inspect(arguments)) => archive_inspect::run(&arguments, shell),
+        Command::Audit(Audit::Verify(arguments)) => audit_verify::run(&arguments, shell),
+        Command::Audit(Audit::Tail(arguments)) => audit_tail::run(&arguments, shell),
+        Command::Audit(Audit::Search(arguments)) => audit_search::run(&arguments, shell),
+        Command::Audit(Audit::Prove(arguments)) => audit_prove::run(&arguments, shell),
+        Command::Audit(Audit::Export(arguments)) => audit_export::run(&arguments, shell),
         Command::Import(Import::WindowsDkm(arguments)) => import_windows_dkm::run(&arguments, shell),
         Command::Doctor(arguments) => doctor::run(&arguments, shell),
         Command::Completions(arguments) => completions::run(&arguments, shell),

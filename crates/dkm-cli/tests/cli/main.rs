@@ -6,6 +6,7 @@
 #![allow(clippy::print_stderr)]
 
 mod access;
+mod audit;
 mod configuration;
 mod failures;
 mod library;
