@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::header;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -74,7 +75,16 @@ pub fn router(server: &Arc<Server>) -> Router {
 /// No request takes longer than it may. A change that has begun goes on.
 async fn within(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     match tokio::time::timeout(limit, next.run(request)).await {
+        // What the framework refuses by itself (a path that is no UTF-8, a query that lacks something) it says in plain text.
+        Ok(response) if response.status().is_client_error() && is_plain(&response) => {
+            Problem::invalid("the path or the query of the request is not understood").into_response()
+        }
         Ok(response) => response,
         Err(_) => Problem::unavailable("the request took too long").into_response(),
     }
+}
+
+fn is_plain(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_none_or(|kind| kind.starts_with("text/plain"))
 }

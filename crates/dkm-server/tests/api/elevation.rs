@@ -71,7 +71,10 @@ async fn the_whole_way_with_an_entry_for_each_step() {
         ]
     );
     let entries = guarded.place.entries();
-    let use_of_it = entries.iter().find(|entry| entry.action.as_str() == "unprotect").unwrap();
+    let use_of_it = entries
+        .iter()
+        .find(|entry| entry.action.as_str() == "unprotect" && entry.phase == Phase::Intent)
+        .unwrap();
     assert_eq!(use_of_it.blob.unwrap().to_string(), id);
     assert_eq!((use_of_it.size, use_of_it.group.unwrap().to_string()), (Some(17), GROUP.to_owned()));
     assert!(use_of_it.context.is_some());
