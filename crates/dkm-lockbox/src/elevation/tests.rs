@@ -20,6 +20,8 @@ fn active(request: Request) -> Elevation {
     elevation
 }
 
+type Forge = fn(&mut Request);
+
 #[test]
 fn the_whole_way() {
     let roster = roster();
@@ -72,7 +74,7 @@ fn a_request_is_what_the_roster_allows_to_whoever_asks() {
     };
     assert_eq!(with(|r| r.duration_s = 3_601), Refusal::TooLong { asked_s: 3_601, max_s: 3_600 });
     // Also when such a request came to be recorded.
-    let forged: [(Ending, fn(&mut Request)); 11] = [
+    let forged: [(Ending, Forge); 11] = [
         (Ending::Invalid, |r| r.not_after = T0.plus(48 * HOUR_MS)),
         (Ending::Invalid, |r| r.activation_window_s = 7_200),
         (Ending::Invalid, |r| r.made = T0.plus(1)),
@@ -95,7 +97,7 @@ fn a_request_is_what_the_roster_allows_to_whoever_asks() {
         }
         assert_eq!(elevation.status(T0, &in_force(&roster)), Status::Ended(how), "{request:?}");
     }
-    let odd: [(&str, fn(&mut Request)); 12] = [
+    let odd: [(&str, Forge); 12] = [
         ("reason", |r| r.reason = " ".into()),
         ("reason", |r| r.reason = "ok\nmode: brokered".into()),
         ("reason", |r| r.reason = "pay \u{202E}lla".into()),

@@ -25,7 +25,6 @@ use crate::server::Server;
 use crate::throttle::Throttle;
 
 /// Everything that the server answers.
-#[must_use]
 pub fn router(server: &Arc<Server>) -> Router {
     let throttle = Arc::new(Throttle::per_second(server.limits().requests_per_second));
     let authenticated = Router::new()

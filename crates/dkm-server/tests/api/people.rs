@@ -19,14 +19,14 @@ use serde_json::{Value, json};
 
 use crate::support::{CREATOR, GROUP, Place, ROOT};
 
-pub const ALICE: Peer = Peer::Uid(3001);
-pub const BOB: Peer = Peer::Uid(3002);
-pub const CAROL: Peer = Peer::Uid(3003);
-pub const DAVE: Peer = Peer::Uid(3004);
+pub(crate) const ALICE: Peer = Peer::Uid(3001);
+pub(crate) const BOB: Peer = Peer::Uid(3002);
+pub(crate) const CAROL: Peer = Peer::Uid(3003);
+pub(crate) const DAVE: Peer = Peer::Uid(3004);
 /// A person whom the roster does not name.
-pub const EVE: Peer = Peer::Uid(3005);
+pub(crate) const EVE: Peer = Peer::Uid(3005);
 /// Alice's other account.
-pub const ALICE_2: Peer = Peer::Uid(3006);
+pub(crate) const ALICE_2: Peer = Peer::Uid(3006);
 
 const PEOPLE: &[(u32, &str)] = &[
     (3001, "person:alice"),
@@ -37,7 +37,7 @@ const PEOPLE: &[(u32, &str)] = &[
     (3006, "person:alice-2"),
 ];
 
-pub const HOUR_MS: u64 = 3_600_000;
+pub(crate) const HOUR_MS: u64 = 3_600_000;
 
 fn key_file(folder: &Path, of: &str) -> PathBuf {
     let path = folder.join(format!("{of}.key"));
@@ -57,7 +57,7 @@ fn public_key(folder: &Path, of: &str) -> String {
 }
 
 /// Signs with the real `ssh-keygen`.
-pub fn sign(folder: &Path, who: &str, namespace: &str, message: &str) -> String {
+pub(crate) fn sign(folder: &Path, who: &str, namespace: &str, message: &str) -> String {
     let mut child = Command::new("ssh-keygen")
         .args(["-Y", "sign", "-n", namespace, "-f"])
         .arg(key_file(folder, who))
@@ -89,7 +89,7 @@ fn level(name: &str, approvers: &[&str]) -> ApprovalLevel {
 }
 
 /// Bob or Alice as the manager, Carol of the legal department; Dave may end what was granted.
-pub fn roster(folder: &Path) -> RosterRecord {
+pub(crate) fn roster(folder: &Path) -> RosterRecord {
     RosterRecord {
         version: 1,
         previous: vec![],
@@ -119,19 +119,19 @@ pub fn roster(folder: &Path) -> RosterRecord {
     }
 }
 
-pub fn group() -> GroupId {
+pub(crate) fn group() -> GroupId {
     GROUP.parse().unwrap()
 }
 
 const MATERIAL: [u8; 32] = [0x42; 32];
 
 /// A group with a roster, a policy, a key, and the server among its readers.
-pub struct Guarded {
+pub(crate) struct Guarded {
     pub place: Arc<Place>,
 }
 
 impl Guarded {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let place = Place::with_everybody().await;
         for (uid, account) in PEOPLE {
             let body = json!({ "kind": "person", "uids": [uid] });
@@ -173,18 +173,18 @@ impl Guarded {
         guarded
     }
 
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.place.folder.path()
     }
 
-    pub async fn put(&self, who: Peer, room: &str, record: &Record) -> Value {
+    pub(crate) async fn put(&self, who: Peer, room: &str, record: &Record) -> Value {
         let slot = record.slot(group(), 0);
         let path = format!("/v1/groups/{GROUP}/rooms/{room}/{slot}");
         self.place.ask(who, Method::PUT, &path, record.encode(group())).await.body
     }
 
     /// A blob of the group, and its id.
-    pub fn blob(&self, context: &[(&str, &str)], plaintext: &[u8]) -> (String, String) {
+    pub(crate) fn blob(&self, context: &[(&str, &str)], plaintext: &[u8]) -> (String, String) {
         let context =
             context.iter().fold(Context::new(), |context, (key, value)| context.with(key, value).unwrap());
         let blob = protect(&context, plaintext);
@@ -192,16 +192,16 @@ impl Guarded {
         (BASE64_STANDARD.encode(&blob), id.to_string())
     }
 
-    pub async fn request(&self, who: Peer, body: Value) -> Value {
+    pub(crate) async fn request(&self, who: Peer, body: Value) -> Value {
         self.place.must(who, Method::POST, &format!("/v1/groups/{GROUP}/requests"), body).await
     }
 
-    pub async fn step(&self, who: Peer, request: &str, step: &str) -> crate::support::Answer {
+    pub(crate) async fn step(&self, who: Peer, request: &str, step: &str) -> crate::support::Answer {
         self.place.json(who, Method::POST, &format!("/v1/requests/{request}/{step}"), Value::Null).await
     }
 
     /// What an approver sends.
-    pub async fn answer(
+    pub(crate) async fn answer(
         &self,
         submitter: Peer,
         request: &str,
@@ -219,7 +219,7 @@ impl Guarded {
     }
 
     /// A grant of Alice's over blobs with a context, approved and active; its request's id.
-    pub async fn granted(&self, count_max: u64) -> String {
+    pub(crate) async fn granted(&self, count_max: u64) -> String {
         let body = json!({
             "reason": "a customer can't read his mail", "ticket": "INC-1", "duration_s": 600,
             "scope": { "context": { "account": "17" }, "count_max": count_max, "bytes_max": 1000 },
@@ -234,50 +234,56 @@ impl Guarded {
         request
     }
 
-    pub async fn open(&self, who: Peer, request: &str, context: Value, blob: &str) -> crate::support::Answer {
+    pub(crate) async fn open(
+        &self,
+        who: Peer,
+        request: &str,
+        context: Value,
+        blob: &str,
+    ) -> crate::support::Answer {
         let body = json!({ "context": context, "blob": blob });
         self.place.json(who, Method::POST, &format!("/v1/requests/{request}/unprotect"), body).await
     }
 }
 
 /// A guarded group's server that was stopped.
-pub struct Stopped {
+pub(crate) struct Stopped {
     folder: tempfile::TempDir,
     config: dkm_server::Config,
 }
 
 impl Stopped {
-    pub fn tamper(&self, sql: &str) {
+    pub(crate) fn tamper(&self, sql: &str) {
         let database = rusqlite::Connection::open(self.config.data.join("dkmd.db")).unwrap();
         database.execute_batch(sql).unwrap();
     }
 
     /// Whether it would start.
-    pub fn try_start(&self) -> Result<(), dkm_server::setup::SetupError> {
+    pub(crate) fn try_start(&self) -> Result<(), dkm_server::setup::SetupError> {
         dkm_server::setup::open(&self.config).map(|_| ())
     }
 
-    pub fn start(self) -> Guarded {
+    pub(crate) fn start(self) -> Guarded {
         let place = Place::opened(self.folder, self.config);
         Guarded { place: Arc::new(place) }
     }
 }
 
 impl Guarded {
-    pub fn stop(self) -> Stopped {
+    pub(crate) fn stop(self) -> Stopped {
         let Place { folder, config, server } = Arc::try_unwrap(self.place).ok().unwrap();
         drop(Arc::try_unwrap(server).unwrap());
         Stopped { folder, config }
     }
 
     /// The server is a member of no group any more.
-    pub async fn forget_the_server(&self) {
+    pub(crate) async fn forget_the_server(&self) {
         self.place.must(ROOT, Method::DELETE, "/v1/principals/service:dkmd", Value::Null).await;
     }
 }
 
 /// The request as its first record says.
-pub fn asked(view: &Value) -> dkm_lockbox::Request {
+pub(crate) fn asked(view: &Value) -> dkm_lockbox::Request {
     let first = BASE64_STANDARD.decode(view["records"][0].as_str().unwrap()).unwrap();
     match dkm_lockbox::Record::decode(&first).unwrap().event {
         dkm_lockbox::Event::Requested { request } => *request,

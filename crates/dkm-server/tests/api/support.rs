@@ -16,7 +16,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 /// Unix accounts of the principals that [`Place::with_everybody`] makes.
-pub const UIDS: &[(u32, &str)] = &[
+pub(crate) const UIDS: &[(u32, &str)] = &[
     (2001, "service:reader"),
     (2002, "service:creator"),
     (2003, "service:owner"),
@@ -27,32 +27,32 @@ pub const UIDS: &[(u32, &str)] = &[
     (2008, "person:admin"),
 ];
 /// Who administers the machine: an account that is no principal.
-pub const ROOT: Peer = Peer::Uid(0);
-pub const CREATOR: Peer = Peer::Uid(2002);
-pub const READER: Peer = Peer::Uid(2001);
-pub const STRANGER: Peer = Peer::Uid(2004);
-pub const PERSON_OWNER: Peer = Peer::Uid(2005);
+pub(crate) const ROOT: Peer = Peer::Uid(0);
+pub(crate) const CREATOR: Peer = Peer::Uid(2002);
+pub(crate) const READER: Peer = Peer::Uid(2001);
+pub(crate) const STRANGER: Peer = Peer::Uid(2004);
+pub(crate) const PERSON_OWNER: Peer = Peer::Uid(2005);
 
-pub const GROUP: &str = "07070707-0707-0707-0707-070707070707";
+pub(crate) const GROUP: &str = "07070707-0707-0707-0707-070707070707";
 
-pub struct Place {
+pub(crate) struct Place {
     pub folder: tempfile::TempDir,
     pub config: Config,
     pub server: Arc<Server>,
 }
 
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: StatusCode,
     pub body: Value,
 }
 
 impl Answer {
-    pub fn code(&self) -> &str {
+    pub(crate) fn code(&self) -> &str {
         self.body["code"].as_str().unwrap_or("")
     }
 }
 
-pub fn config(folder: &std::path::Path) -> Config {
+pub(crate) fn config(folder: &std::path::Path) -> Config {
     std::fs::create_dir_all(folder.join("outside")).unwrap();
     Config {
         data: folder.join("data"),
@@ -66,21 +66,21 @@ pub fn config(folder: &std::path::Path) -> Config {
 }
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path());
         setup::init(&config).unwrap();
         Self::opened(folder, config)
     }
 
-    pub fn opened(folder: tempfile::TempDir, config: Config) -> Self {
+    pub(crate) fn opened(folder: tempfile::TempDir, config: Config) -> Self {
         let server = Arc::new(setup::open(&config).unwrap());
         server.set_broker(Broker::new(&server, &config.root_keys).unwrap());
         Self { folder, config, server }
     }
 
     /// With principals of every kind, and a group in which each has its role.
-    pub async fn with_everybody() -> Self {
+    pub(crate) async fn with_everybody() -> Self {
         let place = Self::new();
         for (uid, account) in UIDS {
             let kind = account.split(':').next().unwrap();
@@ -97,11 +97,11 @@ impl Place {
         place
     }
 
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.config.data.clone()
     }
 
-    pub async fn ask(&self, who: Peer, method: Method, path: &str, body: Vec<u8>) -> Answer {
+    pub(crate) async fn ask(&self, who: Peer, method: Method, path: &str, body: Vec<u8>) -> Answer {
         let mut request = Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
         request.extensions_mut().insert(who);
         let response = router(&self.server).oneshot(request).await.unwrap();
@@ -111,23 +111,23 @@ impl Place {
         Answer { status, body }
     }
 
-    pub async fn json(&self, who: Peer, method: Method, path: &str, body: Value) -> Answer {
+    pub(crate) async fn json(&self, who: Peer, method: Method, path: &str, body: Value) -> Answer {
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         self.ask(who, method, path, body).await
     }
 
-    pub async fn get(&self, who: Peer, path: &str) -> Answer {
+    pub(crate) async fn get(&self, who: Peer, path: &str) -> Answer {
         self.ask(who, Method::GET, path, Vec::new()).await
     }
 
-    pub async fn must(&self, who: Peer, method: Method, path: &str, body: Value) -> Value {
+    pub(crate) async fn must(&self, who: Peer, method: Method, path: &str, body: Value) -> Value {
         let answer = self.json(who, method, path, body).await;
         assert!(answer.status.is_success(), "{path}: {} {}", answer.status, answer.body);
         answer.body
     }
 
     /// Adds a key's record, and returns its path with the stamp.
-    pub async fn add_key(&self, slot: &str) -> String {
+    pub(crate) async fn add_key(&self, slot: &str) -> String {
         let path = format!("/v1/groups/{GROUP}/rooms/keys");
         let answer = self.ask(CREATOR, Method::PUT, &format!("{path}/{slot}"), key_record(slot)).await;
         assert_eq!(answer.body["outcome"], "created", "{}", answer.body);
@@ -138,7 +138,7 @@ impl Place {
     }
 
     /// Every entry of the audit log.
-    pub fn entries(&self) -> Vec<Entry> {
+    pub(crate) fn entries(&self) -> Vec<Entry> {
         let log = self.server.audit().log();
         let note = String::from_utf8(log.checkpoint().to_vec()).unwrap();
         let size: u64 = note.lines().nth(1).unwrap().parse().unwrap();
@@ -155,7 +155,7 @@ impl Place {
 }
 
 /// A key's record whose material is made of the slot's name.
-pub fn key_record(slot: &str) -> Vec<u8> {
+pub(crate) fn key_record(slot: &str) -> Vec<u8> {
     use dkm_core::record::{Family, KeyRecord, Material, Origin, Record};
     let group = GROUP.parse().unwrap();
     let material = dkm_core::Digest::of(slot.as_bytes()).0;
