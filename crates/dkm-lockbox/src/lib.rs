@@ -4,7 +4,7 @@
 //! in force in the group, and of the time.
 //!
 //! * [`Ask`]: what the requester says. [`Request`]: the same with all that follows from what is in force. It never changes.
-//! * [`Answer`]: an approver's signature over the [`statement`], which is the whole request and the decision as lines that
+//! * [`Answer`]: an approver's signature over the [`statement()`], which is the whole request and the decision as lines that
 //!   a person can read; [`Statement::parse`] reads them back. [`sshsig`] verifies the signature, made by `ssh-keygen`, a
 //!   security key or a passkey; [`Answer::evidence`] gives what others need to verify it with `ssh-keygen`.
 //! * [`Record`]: one [`Event`] in the life of a request, with its number. [`Record::encode`] is what is stored and logged.

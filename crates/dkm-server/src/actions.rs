@@ -24,7 +24,6 @@ pub enum Action {
     ListPrincipals,
     ManagePrincipals,
     ManageDirectory,
-    ReadAudit,
     ReadRequests,
     Request,
     Approve,
@@ -38,7 +37,7 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 27] = [
         Self::Start,
         Self::Stop,
         Self::Recover,
@@ -57,7 +56,6 @@ impl Action {
         Self::ListPrincipals,
         Self::ManagePrincipals,
         Self::ManageDirectory,
-        Self::ReadAudit,
         Self::ReadRequests,
         Self::Request,
         Self::Approve,
@@ -91,7 +89,6 @@ impl Action {
             Self::ListPrincipals => "list-principals",
             Self::ManagePrincipals => "manage-principals",
             Self::ManageDirectory => "manage-directory",
-            Self::ReadAudit => "read-audit",
             Self::ReadRequests => "read-requests",
             Self::Request => "elevation-request",
             Self::Approve => "elevation-answer",

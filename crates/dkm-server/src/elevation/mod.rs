@@ -152,14 +152,11 @@ impl Server {
     /// # Errors
     /// The caller may not see them, or the group has no roster.
     pub async fn requests(&self, caller: &Caller, group: GroupId) -> Result<Vec<Seen>, Problem> {
-        let at = self.elevation().highest();
-        let chains = self.chains(group, at)?;
-        self.may_look(caller, group, &chains).await?;
-        let verify = self.verifier();
-        let in_force = self.in_force(&chains, &verify)?;
-        let lockbox = self.elevation().group(group);
-        let lockbox = lockbox.lock().await;
-        let mut seen: Vec<Seen> = lockbox.iter().map(|e| Self::see(e, at, &in_force)).collect();
+        let mut seen = self
+            .look(caller, group, |lockbox, at, in_force| {
+                Ok(lockbox.iter().map(|elevation| Self::see(elevation, at, in_force)).collect::<Vec<_>>())
+            })
+            .await?;
         seen.sort_by_key(|seen| std::cmp::Reverse(seen.elevation.request().made));
         Ok(seen)
     }
@@ -170,15 +167,23 @@ impl Server {
     /// There is none, or the caller may not see it.
     pub async fn request(&self, caller: &Caller, request: RequestId) -> Result<Seen, Problem> {
         let group = self.group_of(request).await?;
+        self.look(caller, group, |lockbox, at, in_force| Ok(Self::see(lockbox.get(request)?, at, in_force)))
+            .await
+    }
+
+    /// Looks at a group's requests, if the caller may.
+    async fn look<T>(
+        &self,
+        caller: &Caller,
+        group: GroupId,
+        f: impl FnOnce(&Lockbox, Timestamp, &InForce<'_>) -> Result<T, Refusal>,
+    ) -> Result<T, Problem> {
         let at = self.elevation().highest();
         let chains = self.chains(group, at)?;
         self.may_look(caller, group, &chains).await?;
+        let lockbox = self.elevation().group(group).lock_owned().await;
         let verify = self.verifier();
-        let in_force = self.in_force(&chains, &verify)?;
-        let lockbox = self.elevation().group(group);
-        let lockbox = lockbox.lock().await;
-        let elevation = lockbox.get(request).map_err(|refusal| problem(&refusal))?;
-        Ok(Self::see(elevation, at, &in_force))
+        f(&lockbox, at, &self.in_force(&chains, &verify)?).map_err(|refusal| problem(&refusal))
     }
 
     /// The records of a request, as they are stored.
@@ -186,16 +191,7 @@ impl Server {
     /// # Errors
     /// The database can't be read.
     pub fn records_of(&self, request: RequestId) -> Result<Vec<Record>, Problem> {
-        let stored = self.store().read(|c| store::of(c, request, u64::MAX))?;
-        Ok(stored.iter().filter_map(|bytes| Record::decode(bytes).ok()).collect())
-    }
-
-    /// The first record of a request: what is asked for.
-    ///
-    /// # Errors
-    /// The database can't be read.
-    pub fn first_record_of(&self, request: RequestId) -> Result<Vec<Record>, Problem> {
-        let stored = self.store().read(|c| store::of(c, request, 1))?;
+        let stored = self.store().read(|c| store::of(c, request))?;
         Ok(stored.iter().filter_map(|bytes| Record::decode(bytes).ok()).collect())
     }
 
@@ -337,7 +333,7 @@ impl Server {
     }
 
     fn holds(&self, record: &Record) -> bool {
-        let stored = self.store().read(|c| store::of(c, record.request, u64::MAX));
+        let stored = self.store().read(|c| store::of(c, record.request));
         stored.is_ok_and(|stored| stored.contains(&record.encode()))
     }
 

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use dkm_core::blob::blob_id;
 use dkm_core::{Context, Digest, RequestId};
-use dkm_lockbox::{Answer, Ask, Decision, Mode, Record, Refusal, Scope};
+use dkm_lockbox::{Answer, Ask, Decision, Event, Mode, Record, Refusal, Scope};
 use dkm_remote::wire::elevation::{
     AnswerEvidence, EvidenceView, MissingLevel, NewAnswer, NewRequest, OpenBlob, OpenedBlob, RequestView,
     Requests, ScopeView,
@@ -116,9 +116,12 @@ pub(super) async fn list(
     let group = input::group(&group)?;
     let seen = server.requests(&caller, group).await?;
     // The request alone of each: what came of it is asked for one by one.
-    let requests =
-        seen.iter().map(|seen| Ok(view(seen, server.first_record_of(seen.elevation.request().id)?)));
-    Ok(Json(Requests { requests: requests.collect::<Result<_, Problem>>()? }))
+    let requests = seen.iter().map(|seen| {
+        let request = Box::new(seen.elevation.request().clone());
+        let first = Record { request: request.id, number: 0, event: Event::Requested { request } };
+        view(seen, vec![first])
+    });
+    Ok(Json(Requests { requests: requests.collect() }))
 }
 
 pub(super) async fn show(
@@ -239,8 +242,12 @@ pub(super) async fn unprotect(
     };
     let bytes = plaintext.len() as u64;
     let detail = StepDetail { size: Some(bytes), ..detail };
-    let (_, receipt) =
+    let (seen, receipt) =
         server.step(&caller, group, Action::Unprotect, detail, decide(name, context, bytes)).await?;
+    // Recording may have taken long: access that has ended in the meantime has ended.
+    if !matches!(seen.status, dkm_lockbox::Status::Active { .. }) {
+        return Err(Problem::conflict(format!("the request is {}", seen.status)));
+    }
     Ok(Json(OpenedBlob {
         plaintext: Zeroizing::new(BASE64_STANDARD.encode(&*plaintext)),
         leaf: receipt.index,

@@ -128,10 +128,12 @@ fn action(room: Room, record: Option<&Record>) -> Action {
     }
 }
 
-fn may_add(room: Room, record: Option<&Record>, rights: Rights) -> bool {
+fn may_add(group: GroupId, room: Room, slot: &SlotName, record: Option<&Record>, rights: Rights) -> bool {
     match (room, record) {
-        // A notice that a key is in use comes from any member.
-        (Room::Keys, Some(Record::Status(status))) if status.purpose == Purpose::InUse => rights.read,
+        // A notice that a key is in use comes from any member, in its own place: a key's place is for creators to take.
+        (Room::Keys, Some(notice @ Record::Status(status))) if status.purpose == Purpose::InUse => {
+            rights.create || (rights.read && *slot == notice.slot(group, 0))
+        }
         (Room::Keys, _) => rights.create,
         (Room::Control, _) => rights.own,
     }
@@ -165,7 +167,7 @@ pub(super) async fn put(
     let about =
         About { key, size: Some(bytes.len() as u64), ..About::group(group, format!("{kind} {room}/{slot}")) };
     let action = action(room, record.as_ref());
-    server.require(may_add(room, record.as_ref(), rights), &caller, action, &about).await?;
+    server.require(may_add(group, room, &slot, record.as_ref(), rights), &caller, action, &about).await?;
     drop(record);
     let (by, bytes) = (caller.name().to_owned(), Zeroizing::new(bytes.to_vec()));
     let outcome = server

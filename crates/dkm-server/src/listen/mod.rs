@@ -21,7 +21,6 @@ pub(crate) use unix::Unix;
 
 use crate::caller::Peer;
 use crate::config::Limits;
-use crate::problem::Problem;
 
 /// What every connection needs.
 #[derive(Clone)]
@@ -46,9 +45,13 @@ impl Service {
         Self { router, places, idle: Duration::from_secs(limits.idle_s), stop }
     }
 
-    /// Waits for a place: beyond the bound, connections wait in the system's queue.
+    /// Waits for a place: beyond the bound, connections wait in the system's queue. None once the server is to stop.
     async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.places).acquire_owned().await.ok()
+        let mut waiting = self.clone();
+        tokio::select! {
+            place = Arc::clone(&self.places).acquire_owned() => place.ok(),
+            () = waiting.stopped() => None,
+        }
     }
 
     async fn stopped(&mut self) {
@@ -96,11 +99,5 @@ pub struct ListenError {
 impl ListenError {
     fn new(place: impl std::fmt::Display, why: impl std::fmt::Display) -> Self {
         Self { place: place.to_string(), why: why.to_string() }
-    }
-}
-
-impl From<ListenError> for Problem {
-    fn from(error: ListenError) -> Self {
-        Self::unavailable(error.to_string())
     }
 }

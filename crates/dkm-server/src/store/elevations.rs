@@ -28,12 +28,11 @@ pub fn put(tx: &Transaction<'_>, row: &Row) -> rusqlite::Result<bool> {
     Ok(stored == 1)
 }
 
-/// The first records of a request, at most so many, in the order of their numbers.
-pub fn of(connection: &Connection, request: RequestId, most: u64) -> rusqlite::Result<Vec<Vec<u8>>> {
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let mut rows = connection
-        .prepare_cached("SELECT record FROM elevations WHERE request = ?1 ORDER BY number LIMIT ?2")?;
-    let rows = rows.query_map((request.0, most), |row| row.get(0))?;
+/// The records of a request, in the order of their numbers.
+pub fn of(connection: &Connection, request: RequestId) -> rusqlite::Result<Vec<Vec<u8>>> {
+    let mut rows =
+        connection.prepare_cached("SELECT record FROM elevations WHERE request = ?1 ORDER BY number")?;
+    let rows = rows.query_map([request.0], |row| row.get(0))?;
     rows.collect()
 }
 

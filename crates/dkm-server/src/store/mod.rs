@@ -230,7 +230,8 @@ impl Store {
         let path = PathBuf::from(FILE);
         self.change(leaf, |tx| {
             tx.execute("DELETE FROM elevations", [])?;
-            tx.execute("UPDATE meta SET epoch = ?1", [epoch]).map(|_| ())
+            // The log may be the older of the two: what it does not have says nothing any more.
+            tx.execute("UPDATE meta SET epoch = ?1, last_leaf = -1", [epoch]).map(|_| ())
         })
         .map_err(|source: rusqlite::Error| StoreError::Sqlite { path, source })
     }

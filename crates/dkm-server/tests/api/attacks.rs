@@ -170,6 +170,9 @@ async fn an_older_log_is_not_served_either() {
     // With the checkpoint put back too, the database still knows better.
     std::fs::copy(log.join("checkpoint"), &config.checkpoint).unwrap();
     assert!(matches!(setup::open(&config).unwrap_err(), SetupError::Mismatch(_)));
+    // Whoever answers for it can go on.
+    drop(setup::recover(&config, "uid:0", &"INC-2: the log was lost".parse().unwrap()).unwrap());
+    setup::open(&config).unwrap();
     drop(kept);
 }
 
@@ -196,4 +199,29 @@ async fn nobody_becomes_the_server_itself() {
     ] {
         assert_eq!(refused.code(), "invalid", "{}", refused.body);
     }
+}
+
+/// A reader tells that a key is in use, and takes no key's place by that.
+#[tokio::test]
+async fn a_reader_adds_nothing_but_notices_in_their_own_places() {
+    use dkm_core::record::{Change, Purpose, Record, StatusRecord};
+    let place = Place::with_everybody().await;
+    let group = GROUP.parse().unwrap();
+    let notice = Record::Status(StatusRecord {
+        key: dkm_core::KeyId([1; 16]),
+        change: Change::Resumed,
+        purpose: Purpose::InUse,
+        reason: "in use".to_owned(),
+        epoch: 0,
+        answers: vec![dkm_core::Digest([2; 32])],
+        when_ms: 1,
+    });
+    let path = |slot: &str| format!("/v1/groups/{GROUP}/rooms/keys/{slot}");
+    let own = notice.slot(group, 0).to_string();
+    let elsewhere = place.ask(READER, Method::PUT, &path("a-key-s-place"), notice.encode(group)).await;
+    assert_eq!(elsewhere.code(), "denied", "{}", elsewhere.body);
+    let key = place.ask(READER, Method::PUT, &path("a-key-s-place"), key_record("x")).await;
+    assert_eq!(key.code(), "denied");
+    let taken = place.ask(READER, Method::PUT, &path(&own), notice.encode(group)).await;
+    assert_eq!(taken.body["outcome"], "created", "{}", taken.body);
 }
