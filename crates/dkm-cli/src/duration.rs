@@ -5,6 +5,18 @@ use dkm_core::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS};
 const UNITS: [(&str, u64); 6] =
     [("w", 7 * DAY_MS), ("d", DAY_MS), ("h", HOUR_MS), ("m", MINUTE_MS), ("s", SECOND_MS), ("ms", 1)];
 
+/// Shortest interval between two looks at the same thing, in milliseconds.
+const INTERVAL_MS_MIN: u64 = 100;
+
+/// Reads the interval between two looks at the same thing; the result is in milliseconds.
+pub(crate) fn interval(text: &str) -> Result<u64, String> {
+    let interval_ms = parse(text)?;
+    if interval_ms < INTERVAL_MS_MIN {
+        return Err(format!("{text:?} is shorter than {}", format(INTERVAL_MS_MIN)));
+    }
+    Ok(interval_ms)
+}
+
 /// Reads a duration; the result is in milliseconds.
 pub(crate) fn parse(text: &str) -> Result<u64, String> {
     let wrong =

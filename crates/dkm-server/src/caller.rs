@@ -81,10 +81,10 @@ impl Caller {
 }
 
 impl Server {
-    async fn identify(&self, peer: Peer) -> Result<Caller, Problem> {
+    async fn identify(&self, peer: Peer, throttle: &Throttle) -> Result<Caller, Problem> {
         let unknown = |what: String| {
             Problem::unauthenticated(what)
-                .advice("ask an administrator for an account and a token: dkm principal --help")
+                .advice("ask an administrator for an account, and a token for its certificate")
         };
         let catalog = self.catalog()?;
         let account = match peer {
@@ -121,6 +121,8 @@ impl Server {
         let administrator = principal.is_some_and(|principal| principal.administrator);
         let caller =
             Caller { name: account.to_string().into(), account: Some(account), groups, administrator };
+        // Before anything is recorded: who asks too much fills no log either.
+        throttle.check(caller.name())?;
         if enabled {
             return Ok(caller);
         }
@@ -136,11 +138,8 @@ pub async fn identify(
     next: Next,
 ) -> Response {
     let peer = request.extensions().get::<Peer>().copied().unwrap_or(Peer::Nobody);
-    match server.identify(peer).await {
+    match server.identify(peer, &throttle).await {
         Ok(caller) => {
-            if let Err(problem) = throttle.check(caller.name()) {
-                return problem.into_response();
-            }
             request.extensions_mut().insert(caller);
             next.run(request).await
         }

@@ -13,9 +13,6 @@ use crate::duration;
 use crate::failure::Result;
 use crate::shell::Shell;
 
-/// The shortest time between two looks.
-const INTERVAL_MS_MIN: u64 = 100;
-
 /// Show the newest entries of an audit log, and follow it
 ///
 /// With a key, the checkpoint's signatures are verified, and every entry is proved to be in its tree. Without one, entries
@@ -45,19 +42,11 @@ pub(crate) struct Arguments {
     #[arg(long, short)]
     follow: bool,
     /// How often to look when following, such as 5s
-    #[arg(long, value_name = "INTERVAL", requires = "follow", default_value = "1s", value_parser = interval)]
+    #[arg(long, value_name = "INTERVAL", requires = "follow", default_value = "1s", value_parser = duration::interval)]
     interval: u64,
     /// End after this many looks
     #[arg(long, value_name = "NUMBER", requires = "follow", value_parser = clap::value_parser!(u64).range(1..))]
     rounds: Option<u64>,
-}
-
-fn interval(text: &str) -> Result<u64, String> {
-    let interval_ms = duration::parse(text)?;
-    if interval_ms < INTERVAL_MS_MIN {
-        return Err(format!("{text:?} is shorter than {}", duration::format(INTERVAL_MS_MIN)));
-    }
-    Ok(interval_ms)
 }
 
 pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {

@@ -11,9 +11,6 @@ use crate::duration;
 use crate::failure::{Failure, Result};
 use crate::shell::Shell;
 
-/// The shortest time between two looks.
-const INTERVAL_MS_MIN: u64 = 100;
-
 /// Search every path by which somebody could come to read the group's keys
 ///
 /// Asks one domain controller who is in the readers group by any route, who may read, own or rewrite key objects, who
@@ -53,7 +50,7 @@ pub(crate) struct Arguments {
     #[arg(long, requires = "services")]
     unsigned_services: bool,
     /// Go on looking, at this interval such as 5m, and tell what changes; Ctrl-C ends it
-    #[arg(long, value_name = "INTERVAL", value_parser = interval)]
+    #[arg(long, value_name = "INTERVAL", value_parser = duration::interval)]
     watch: Option<u64>,
     /// End after this many looks
     #[arg(long, value_name = "NUMBER", requires = "watch", value_parser = clap::value_parser!(u64).range(1..))]
@@ -61,14 +58,6 @@ pub(crate) struct Arguments {
     /// Only list the kinds of paths that are searched, and what is not
     #[arg(long, exclusive = true)]
     kinds: bool,
-}
-
-fn interval(text: &str) -> Result<u64, String> {
-    let interval_ms = duration::parse(text)?;
-    if interval_ms < INTERVAL_MS_MIN {
-        return Err(format!("{text:?} is shorter than {}", duration::format(INTERVAL_MS_MIN)));
-    }
-    Ok(interval_ms)
 }
 
 pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {

@@ -4,7 +4,7 @@ use dkm_core::policy::PolicyChain;
 use dkm_core::record::{PolicyRecord, Record, RosterRecord};
 use dkm_core::roster::{Roster, RosterChain};
 use dkm_core::{Attestation, Digest, GroupId, Principal, Room, Timestamp};
-use dkm_lockbox::{InForce, Verify, verify_roster};
+use dkm_lockbox::{InForce, Verify};
 
 use crate::problem::Problem;
 use crate::server::Server;
@@ -58,7 +58,9 @@ impl Server {
         }
         let policies = PolicyChain::resolve(policies.iter().map(|(d, r, a)| (*d, r, a)));
         let rosters = rosters.iter().map(|(d, r, a)| (*d, r, a));
-        let rosters = RosterChain::resolve(rosters, group, genesis, at, &verify_roster);
+        let rosters = RosterChain::resolve(rosters, group, genesis, at, &|line, message, armored| {
+            self.elevation().memo.verify(line, RosterRecord::NAMESPACE, message, armored)
+        });
         Ok(Chains { group, policies, rosters })
     }
 
@@ -77,7 +79,9 @@ impl Server {
                 "group {} has no roster in force: nobody is let in by a grant",
                 chains.group
             ))
-            .advice("make groups with a roster: dkm group create --roster FILE")
+            .advice(
+                "a group gets its roster when it is made: Client::create_group_with_roster of the library",
+            )
         })
     }
 }

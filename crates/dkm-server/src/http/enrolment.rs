@@ -78,7 +78,7 @@ pub(super) async fn enrol(
     let digest = Digest::of(enrolment.token.as_bytes());
     let refused = || {
         Problem::unauthenticated("the token was used, has ended, or was never given out")
-            .advice("ask an administrator for another: dkm principal token --help")
+            .advice("ask an administrator for another: POST /v1/principals/ACCOUNT/token")
     };
     // Guesses fill no log: a token has 256 bits.
     let account = server.store().read(|c| store::token(c, digest, now()))?.ok_or_else(refused)?;
