@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use dkm_core::{Digest, Timestamp};
 use dkm_remote::credentials::Credentials;
 use dkm_remote::{Endpoint, Limits, ParseRemoteUrlError, RemoteUrl, Trust};
@@ -23,6 +23,7 @@ const TOKEN_LEN_MAX: usize = 4096;
 /// vouches for the server. The server is known by --ca or --authority-digest before the token is sent. Run it as the
 /// account that will use the credentials. From then on the certificate is renewed as it is used.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("trust").required(true).args(["ca", "authority_digest"]))]
 #[command(after_long_help = "\
 Examples:
   dkm enrol https://keys.example.com --token-file token --ca /etc/dkm/authority.pem
@@ -39,10 +40,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FOLDER")]
     credentials: Option<PathBuf>,
     /// File with the certificate of the server's authority, in PEM
-    #[arg(long, value_name = "FILE", required_unless_present = "authority_digest")]
+    #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// SHA-256 of the certificate of the server's authority, in hexadecimal; dkmd shows it as it starts
-    #[arg(long, value_name = "HEX", conflicts_with = "ca", value_parser = digest)]
+    #[arg(long, value_name = "HEX", value_parser = digest)]
     authority_digest: Option<Digest>,
     /// Replace credentials that are in the folder and have not ended
     #[arg(long)]

@@ -13,13 +13,15 @@ use crate::when;
 
 /// Write a one-time token with which an account gets its first certificate
 ///
-/// Whoever has the token can be that account: bring the file to the account's machine on a safe way. It takes the place of
-/// tokens that the account had before. For administrators of the server.
+/// Whoever has the token can be that account: bring the file to the account's machine on a safe way. It is written
+/// to where -o says, and nowhere if that is not given. It takes the place of tokens that the account had before. For
+/// administrators of the server.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   dkm principal token service:mail-1 -o mail-1.token
-  dkm principal token service:mail-1 -o - | ssh mail-1 'dkm enrol https://keys.example.com --token-file - --ca ca.pem'")]
+  dkm principal token service:mail-1 -o - | ssh mail-1 \\
+      dkm enrol https://keys.example.com --token-file - --ca ca.pem")]
 pub(crate) struct Arguments {
     /// Account: service:NAME or person:NAME
     #[arg(value_name = "ACCOUNT")]

@@ -70,13 +70,16 @@ pub enum CredentialsError {
 
 impl From<CredentialsError> for dkm::Error {
     fn from(error: CredentialsError) -> Self {
-        let location = match &error {
-            CredentialsError::Missing { path }
-            | CredentialsError::Open { path, .. }
-            | CredentialsError::Io { path, .. }
-            | CredentialsError::Damaged { path, .. } => path.clone(),
+        use CredentialsError as C;
+        let (location, why) = match error {
+            C::Missing { path } => (path, "it is not there".to_owned()),
+            C::Open { path, what, repair } => {
+                (path, format!("it may be {what} by others than its owner: {repair}"))
+            }
+            C::Io { path, what, why } => (path, format!("it can't be {what}: {why}")),
+            C::Damaged { path, why } => (path, why),
         };
-        dkm::repository::RepositoryError::Unavailable { location, why: error.to_string() }.into()
+        dkm::repository::RepositoryError::Unavailable { location, why }.into()
     }
 }
 
