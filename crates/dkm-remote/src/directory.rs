@@ -16,7 +16,8 @@ use crate::wire::{
 /// Longest list that is taken, in bytes.
 const LIST_LEN_MAX: usize = 64 * 1024 * 1024;
 
-/// The principals and directory groups of a repository's first server. All but [`Directory::who_am_i`] are for its
+/// The principals and directory groups of a repository's first server, under their whole names: `service:NAME`,
+/// `person:NAME`, `group:NAME`. All but [`Directory::who_am_i`] are for its
 /// administrators.
 #[derive(Debug, Clone)]
 pub struct Directory(RemoteRepository);
@@ -49,7 +50,7 @@ impl Directory {
     /// # Errors
     /// As [`Directory::principals`]; [`RepositoryError::Invalid`] for a name or a change that can't be.
     pub fn add_principal(&self, name: &str, new: &NewPrincipal) -> Result<(), RepositoryError> {
-        self.put(&format!("principal {name}"), &format!("/v1/principals/{}", escaped(name)), new)
+        self.put(&format!("account {name}"), &format!("/v1/principals/{}", escaped(name)), new)
     }
 
     /// A one-time token with which a principal enrols.
@@ -57,7 +58,7 @@ impl Directory {
     /// # Errors
     /// As [`Directory::principals`]; [`RepositoryError::NotFound`] for a principal that is not there.
     pub fn token(&self, name: &str) -> Result<Token, RepositoryError> {
-        let what = format!("a token for principal {name}");
+        let what = format!("a token for {name}");
         let path = format!("/v1/principals/{}/token", escaped(name));
         let (location, answer) = self.call(&what, Method::POST, &path, Body::None)?;
         parsed(&location, &what, &answer)
@@ -69,7 +70,7 @@ impl Directory {
     /// As [`Directory::token`].
     pub fn disable_principal(&self, name: &str) -> Result<(), RepositoryError> {
         let path = format!("/v1/principals/{}", escaped(name));
-        self.call(&format!("principal {name}"), Method::DELETE, &path, Body::None).map(drop)
+        self.call(&format!("account {name}"), Method::DELETE, &path, Body::None).map(drop)
     }
 
     /// All directory groups, sorted.
@@ -85,7 +86,7 @@ impl Directory {
     /// # Errors
     /// As [`Directory::add_principal`].
     pub fn add_group(&self, name: &str, new: NewDirectoryGroup) -> Result<(), RepositoryError> {
-        self.put(&format!("directory group {name}"), &format!("/v1/directory-groups/{}", escaped(name)), &new)
+        self.put(name, &format!("/v1/directory-groups/{}", escaped(name)), &new)
     }
 
     /// Takes a principal or directory group into a directory group.
@@ -106,7 +107,7 @@ impl Directory {
 
     fn member(&self, method: Method, group: &str, member: &str) -> Result<(), RepositoryError> {
         let path = format!("/v1/directory-groups/{}/members/{}", escaped(group), escaped(member));
-        self.call(&format!("member {member} of directory group {group}"), method, &path, Body::None).map(drop)
+        self.call(&format!("member {member} of {group}"), method, &path, Body::None).map(drop)
     }
 
     fn get<T: DeserializeOwned>(&self, what: &str, path: &str) -> Result<T, RepositoryError> {

@@ -37,10 +37,9 @@ pub(crate) fn error(location: &str, what: &str, answer: &Answer) -> RepositoryEr
     };
     let words = words(&problem);
     match (status, problem.code) {
-        (401, Code::Unauthenticated) => RepositoryError::Denied {
-            location,
-            what: format!("{what} (it does not know this account: {words})"),
-        },
+        (401, Code::Unauthenticated) => {
+            RepositoryError::Denied { location, what: format!("{what} (the server says: {words})") }
+        }
         (403, Code::Denied) => RepositoryError::Denied { location, what },
         (404, Code::NotFound) => RepositoryError::NotFound { location, what },
         (400 | 413 | 415 | 422, Code::Invalid) | (409, Code::Conflict) => {

@@ -33,9 +33,9 @@ enum Members {
     People,
 }
 
-/// The bare name of a directory group, which may be given as `group:NAME` too.
-pub(super) fn bare(name: &str) -> &str {
-    name.strip_prefix("group:").unwrap_or(name)
+/// A directory group as the server calls it: `group:NAME`, which may be given without the word before.
+pub(super) fn full(name: &str) -> String {
+    if name.starts_with("group:") { name.to_owned() } else { format!("group:{name}") }
 }
 
 pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
@@ -43,11 +43,11 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
         Members::Services => Kind::Service,
         Members::People => Kind::Person,
     };
-    let name = bare(&arguments.name);
-    shell.directory()?.add_group(name, NewDirectoryGroup { kind })?;
-    shell.terminal.result(&json!({"name": format!("group:{name}"), "kind": kind}), || {
-        format!("Made the directory group group:{name}.\n")
-    })?;
+    let name = full(&arguments.name);
+    shell.directory()?.add_group(&name, NewDirectoryGroup { kind })?;
+    shell
+        .terminal
+        .result(&json!({"name": name, "kind": kind}), || format!("Made the directory group {name}.\n"))?;
     shell.terminal.note(format!("Next: dkm directory member-add {name} ACCOUNT"));
     Ok(())
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::directory_group_add::bare;
+use super::directory_group_add::full;
 use crate::failure::Result;
 use crate::shell::Shell;
 
@@ -19,19 +19,19 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn add(arguments: &Arguments, shell: &Shell) -> Result {
-    let group = bare(&arguments.into);
-    shell.directory()?.add_member(group, &arguments.member)?;
+    let group = full(&arguments.into);
+    shell.directory()?.add_member(&group, &arguments.member)?;
     tell(arguments, shell, "is in")
 }
 
 pub(crate) fn remove(arguments: &Arguments, shell: &Shell) -> Result {
-    let group = bare(&arguments.into);
-    shell.directory()?.remove_member(group, &arguments.member)?;
+    let group = full(&arguments.into);
+    shell.directory()?.remove_member(&group, &arguments.member)?;
     tell(arguments, shell, "is not in")
 }
 
 fn tell(arguments: &Arguments, shell: &Shell, state: &str) -> Result {
-    let (group, member) = (format!("group:{}", bare(&arguments.into)), &arguments.member);
+    let (group, member) = (full(&arguments.into), &arguments.member);
     let value = json!({"group": group, "member": member, "is_member": state == "is in"});
     shell.terminal.result(&value, || format!("{member} {state} {group}.\n"))
 }
