@@ -36,6 +36,11 @@ impl OutputArguments {
         self.path().is_none()
     }
 
+    /// Whether it was said where to, stdout included.
+    pub(crate) fn is_named(&self) -> bool {
+        self.output.is_some()
+    }
+
     /// The file; none is stdout.
     pub(crate) fn path(&self) -> Option<&Path> {
         self.output.as_deref().filter(|path| path.as_os_str() != "-")

@@ -11,6 +11,7 @@ use dkm::blocking::{Client, Group, Options};
 #[cfg(feature = "active-directory")]
 use dkm::journal::{Event, EventKind, Journal as _};
 use dkm::{FolderEscrow, Location};
+use dkm_remote::{Directory, Limits, RemoteRepository};
 
 use crate::cli::Global;
 use crate::config::{self, Config};
@@ -141,6 +142,25 @@ impl Shell {
         Ok(dkm_ad::AdRepository::open(url, None, dkm_ad::Limits::default()).map_err(dkm::Error::from)?)
     }
 
+    /// The repository behind `dkmd` that is meant.
+    pub(crate) fn remote(&self) -> Result<RemoteRepository> {
+        let location = self.location()?;
+        let Location::Remote { url } = &location else {
+            return Err(Failure::usage(format!("{location} is no repository behind dkmd")).help(
+                "name one: --repository https://keys.example.com, or unix:/path on the server's own machine",
+            ));
+        };
+        let url = url
+            .parse()
+            .map_err(|error: dkm_remote::ParseRemoteUrlError| Failure::usage(error.to_string()))?;
+        Ok(RemoteRepository::open(url, Limits::default()))
+    }
+
+    /// Whom the server of `dkmd` knows that is meant.
+    pub(crate) fn directory(&self) -> Result<Directory> {
+        self.remote().map(Directory::of)
+    }
+
     /// Records what is about to be done to a group, durably: what can't be recorded is not done.
     #[cfg(feature = "active-directory")]
     pub(crate) fn record(
@@ -195,17 +215,13 @@ impl Shell {
     }
 }
 
-#[cfg(feature = "active-directory")]
 fn open(location: &Location, options: Options) -> dkm::Result<Client> {
     match location {
+        #[cfg(feature = "active-directory")]
         Location::ActiveDirectory { url } => dkm_ad::open(url, options),
+        Location::Remote { url } => dkm_remote::open(url, options),
         _ => Client::open(location, options),
     }
-}
-
-#[cfg(not(feature = "active-directory"))]
-fn open(location: &Location, options: Options) -> dkm::Result<Client> {
-    Client::open(location, options)
 }
 
 /// An empty option or variable is as good as none.

@@ -9,7 +9,8 @@ use crate::Error;
 /// A repository's URL.
 ///
 /// `dir:/path` is a directory repository; `dir:/path?root-keys=/other` looks for its root keys elsewhere than where
-/// they were when it was made. `ad://domain` is a repository in Active Directory, which crate `dkm-ad` opens.
+/// they were when it was made. `ad://domain` is a repository in Active Directory, which crate `dkm-ad` opens;
+/// `https://host` and `unix:/path` are repositories behind `dkmd`, which crate `dkm-remote` opens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Location {
@@ -25,7 +26,15 @@ pub enum Location {
         /// The whole URL, which only `dkm-ad` takes apart.
         url: String,
     },
+    /// A server of `dkmd`.
+    Remote {
+        /// The whole URL, which only `dkm-remote` takes apart.
+        url: String,
+    },
 }
+
+/// What a text is expected to be that is none of these.
+const EXPECTED: &str = "expected dir:/path, ad://domain, https://host or unix:/path";
 
 impl Location {
     /// The repository in a folder.
@@ -42,16 +51,11 @@ impl FromStr for Location {
         if text.starts_with("ad://") {
             return Ok(Self::ActiveDirectory { url: text.to_owned() });
         }
+        if text.starts_with("https://") || text.starts_with("unix:") {
+            return Ok(Self::Remote { url: text.to_owned() });
+        }
         let Some(rest) = text.strip_prefix("dir:") else {
-            let why = match text.split_once(':') {
-                Some((scheme @ ("https" | "unix"), _)) => {
-                    format!(
-                        "this version of dkm has no {scheme}: repositories; expected dir:/path or ad://domain"
-                    )
-                }
-                _ => "expected dir:/path or ad://domain".to_owned(),
-            };
-            return Err(Error::Invalid(format!("{text:?} is not the URL of a repository: {why}")));
+            return Err(Error::Invalid(format!("{text:?} is not the URL of a repository: {EXPECTED}")));
         };
         let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
         if path.is_empty() {
@@ -77,7 +81,7 @@ impl FromStr for Location {
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ActiveDirectory { url } => f.write_str(url),
+            Self::ActiveDirectory { url } | Self::Remote { url } => f.write_str(url),
             Self::Directory { path, root_keys } => {
                 write!(f, "dir:{}", path.display())?;
                 root_keys.as_ref().map_or(Ok(()), |keys| write!(f, "?root-keys={}", keys.display()))
@@ -92,14 +96,26 @@ mod tests {
 
     #[test]
     fn urls_read_back_and_others_say_what_is_expected() {
-        for text in
-            ["dir:/var/lib/dkm", "dir:relative/path", "dir:/a?root-keys=/b", "ad://example.com?dc=dc1"]
-        {
+        for text in [
+            "dir:/var/lib/dkm",
+            "dir:relative/path",
+            "dir:/a?root-keys=/b",
+            "ad://example.com?dc=dc1",
+            "https://keys.example.com:8443?credentials=/c",
+            "unix:/run/dkmd/socket",
+        ] {
             assert_eq!(text.parse::<Location>().unwrap().to_string(), text);
         }
-        for text in
-            ["", "/var/lib/dkm", "dir:", "dir:?root-keys=/b", "dir:/a?x=y", "dir:/a?root-keys=", "ad:x"]
-        {
+        for text in [
+            "",
+            "/var/lib/dkm",
+            "dir:",
+            "dir:?root-keys=/b",
+            "dir:/a?x=y",
+            "dir:/a?root-keys=",
+            "ad:x",
+            "http://h",
+        ] {
             let error = text.parse::<Location>().unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::Usage);
             assert!(

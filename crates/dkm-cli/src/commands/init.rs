@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     let location = shell.location()?;
     let Location::Directory { path, root_keys } = &location else {
         return Err(Failure::usage(format!("{location} can't be made by this command"))
-            .help("dkm ad init makes a repository in Active Directory"));
+            .help("dkm ad init makes a repository in Active Directory; dkmd makes its own"));
     };
     let root_keys = match &arguments.root_keys {
         Some(folder) => Some(folder.clone()),

@@ -13,7 +13,11 @@ mod audit_search;
 mod audit_tail;
 mod audit_verify;
 mod completions;
+mod directory_group_add;
+mod directory_list;
+mod directory_member;
 mod doctor;
+mod enrol;
 #[cfg(feature = "active-directory")]
 mod group_access;
 #[cfg(feature = "active-directory")]
@@ -39,6 +43,10 @@ mod key_usage;
 mod man;
 mod policy_set;
 mod policy_show;
+mod principal_add;
+mod principal_disable;
+mod principal_list;
+mod principal_token;
 mod protect;
 mod quickstart;
 mod reprotect;
@@ -46,6 +54,7 @@ mod root_key_list;
 mod root_key_make;
 mod root_key_use;
 mod unprotect;
+mod whoami;
 
 use clap::Subcommand;
 
@@ -85,6 +94,14 @@ pub(crate) enum Command {
     #[cfg(feature = "active-directory")]
     #[command(subcommand)]
     Ad(Ad),
+    Enrol(enrol::Arguments),
+    Whoami(whoami::Arguments),
+    /// Make, list and disable the accounts that a dkmd server knows
+    #[command(subcommand)]
+    Principal(Principal),
+    /// Make, list and fill the directory groups of a dkmd server
+    #[command(subcommand)]
+    Directory(Directory),
     /// Take over keys of other systems
     #[command(subcommand)]
     Import(Import),
@@ -166,6 +183,28 @@ pub(crate) enum Audit {
     Export(audit_export::Arguments),
 }
 
+/// Commands on the accounts of `dkmd`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Principal {
+    Add(principal_add::Arguments),
+    List(principal_list::Arguments),
+    Token(principal_token::Arguments),
+    Disable(principal_disable::Arguments),
+}
+
+/// Commands on the directory groups of `dkmd`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Directory {
+    GroupAdd(directory_group_add::Arguments),
+    /// Take an account or directory group into a directory group
+    #[command(after_long_help = "Example:\n  dkm directory member-add mail-servers service:mail-1")]
+    MemberAdd(directory_member::Arguments),
+    /// Take a member out of a directory group
+    #[command(after_long_help = "Example:\n  dkm directory member-remove mail-servers service:mail-1")]
+    MemberRemove(directory_member::Arguments),
+    List(directory_list::Arguments),
+}
+
 /// Commands that take over keys.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Import {
@@ -216,6 +255,16 @@ pub(crate) fn run(command: Command, shell: &Shell) -> Result {
         Command::Audit(Audit::Search(arguments)) => audit_search::run(&arguments, shell),
         Command::Audit(Audit::Prove(arguments)) => audit_prove::run(&arguments, shell),
         Command::Audit(Audit::Export(arguments)) => audit_export::run(&arguments, shell),
+        Command::Enrol(arguments) => enrol::run(&arguments, shell),
+        Command::Whoami(arguments) => whoami::run(&arguments, shell),
+        Command::Principal(Principal::Add(arguments)) => principal_add::run(&arguments, shell),
+        Command::Principal(Principal::List(arguments)) => principal_list::run(&arguments, shell),
+        Command::Principal(Principal::Token(arguments)) => principal_token::run(&arguments, shell),
+        Command::Principal(Principal::Disable(arguments)) => principal_disable::run(&arguments, shell),
+        Command::Directory(Directory::GroupAdd(arguments)) => directory_group_add::run(&arguments, shell),
+        Command::Directory(Directory::MemberAdd(arguments)) => directory_member::add(&arguments, shell),
+        Command::Directory(Directory::MemberRemove(arguments)) => directory_member::remove(&arguments, shell),
+        Command::Directory(Directory::List(arguments)) => directory_list::run(&arguments, shell),
         Command::Import(Import::WindowsDkm(arguments)) => import_windows_dkm::run(&arguments, shell),
         Command::Doctor(arguments) => doctor::run(&arguments, shell),
         Command::Completions(arguments) => completions::run(&arguments, shell),

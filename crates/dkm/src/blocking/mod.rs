@@ -92,16 +92,20 @@ pub struct NewGroup {
     pub access: GroupAccess,
 }
 
+fn opened_by(location: &Location, name: &str) -> Error {
+    Error::Invalid(format!("{location} is opened by crate {name}, which this program was built without"))
+}
+
 impl Client {
     /// Opens the repository at a location.
     ///
     /// # Errors
     /// There is no repository, or this account may not read it.
     pub fn open(location: &Location, options: Options) -> Result<Self> {
-        let Location::Directory { path, root_keys } = location else {
-            return Err(Error::Invalid(format!(
-                "{location} is opened by crate dkm-ad, which this program was built without"
-            )));
+        let (path, root_keys) = match location {
+            Location::Directory { path, root_keys } => (path, root_keys),
+            Location::ActiveDirectory { .. } => return Err(opened_by(location, "dkm-ad")),
+            Location::Remote { .. } => return Err(opened_by(location, "dkm-remote")),
         };
         let repository = DirectoryRepository::open(path)?;
         let folder = options.root_keys.clone().or_else(|| root_keys.clone());

@@ -1,0 +1,49 @@
+//! `dkm principal add`
+
+use clap::Args;
+use dkm_remote::wire::{Kind, NewPrincipal};
+use serde_json::json;
+
+use crate::failure::{Failure, Result};
+use crate::shell::Shell;
+
+/// Make an account that a dkmd server knows, or change one
+///
+/// Only service accounts are ever members of groups of keys; people own, audit and administer. An account that is there
+/// already gets what is given here in the place of what it had. For administrators of the server.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  dkm principal add service:mail-1
+  dkm principal add service:mail-local --uid 990
+  dkm principal add person:ada --administrator")]
+pub(crate) struct Arguments {
+    /// Account: service:NAME or person:NAME
+    #[arg(value_name = "ACCOUNT")]
+    account: String,
+    /// Unix account on the server's own machine that is this one, over the server's socket: its number. Repeatable
+    #[arg(long, value_name = "UID")]
+    uid: Vec<u32>,
+    /// Let it administer accounts and directory groups; people only
+    #[arg(long)]
+    administrator: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
+    let kind = match arguments.account.split_once(':') {
+        Some(("service", _)) => Kind::Service,
+        Some(("person", _)) => Kind::Person,
+        _ => {
+            return Err(Failure::usage(format!("{:?} is no account", arguments.account))
+                .help("expected service:NAME or person:NAME"));
+        }
+    };
+    let new = NewPrincipal { kind, uids: arguments.uid.clone(), administrator: arguments.administrator };
+    shell.directory()?.add_principal(&arguments.account, &new)?;
+    let value = json!({"account": arguments.account, "uids": new.uids, "administrator": new.administrator});
+    shell.terminal.result(&value, || format!("{} is an account.\n", arguments.account))?;
+    shell
+        .terminal
+        .note(format!("Next: dkm principal token {} -o FILE, for its first certificate", arguments.account));
+    Ok(())
+}
