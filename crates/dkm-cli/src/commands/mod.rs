@@ -8,6 +8,7 @@ mod archive_export;
 mod archive_inspect;
 mod archive_restore;
 mod audit_export;
+mod audit_ingest;
 mod audit_prove;
 mod audit_search;
 mod audit_tail;
@@ -76,7 +77,7 @@ pub(crate) enum Command {
     /// Export, inspect and restore a group's keys, sealed to age recipients
     #[command(subcommand)]
     Archive(Archive),
-    /// Verify, follow, search and export the tamper-evident audit log of a key service
+    /// Verify, follow, search, export and feed a tamper-evident audit log
     ///
     /// Who could come to read a group's keys is another question: dkm group audit.
     #[command(subcommand)]
@@ -164,6 +165,7 @@ pub(crate) enum Audit {
     Search(audit_search::Arguments),
     Prove(audit_prove::Arguments),
     Export(audit_export::Arguments),
+    Ingest(audit_ingest::Arguments),
 }
 
 /// Commands that take over keys.
@@ -216,6 +218,7 @@ pub(crate) fn run(command: Command, shell: &Shell) -> Result {
         Command::Audit(Audit::Search(arguments)) => audit_search::run(&arguments, shell),
         Command::Audit(Audit::Prove(arguments)) => audit_prove::run(&arguments, shell),
         Command::Audit(Audit::Export(arguments)) => audit_export::run(&arguments, shell),
+        Command::Audit(Audit::Ingest(arguments)) => audit_ingest::run(&arguments, shell),
         Command::Import(Import::WindowsDkm(arguments)) => import_windows_dkm::run(&arguments, shell),
         Command::Doctor(arguments) => doctor::run(&arguments, shell),
         Command::Completions(arguments) => completions::run(&arguments, shell),
