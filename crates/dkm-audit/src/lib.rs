@@ -8,6 +8,7 @@
 //! | hand such a proof to somebody else | [`proof`] |
 //! | check such a proof | [`proof::InclusionProof::verify`], [`merkle`], [`checkpoint::Checkpoint::verify_extends`] |
 //! | have others cosign what the log shows | [`witness`], [`store::Log::witness`] |
+//! | take in what Windows and Samba have recorded | [`ingest`] |
 //! | decide whose signatures a checkpoint needs | [`trust::Trust`] |
 //!
 //! The tree is that of RFC 6962; notes, checkpoints, cosignatures and tiles are those of C2SP, so that other programs
@@ -20,6 +21,7 @@ mod cosignature;
 pub mod entry;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod ingest;
 pub mod merkle;
 pub mod note;
 pub mod proof;

@@ -9,6 +9,7 @@
 
 mod accounts;
 mod archive;
+mod audit;
 mod blob;
 mod context;
 mod descriptor;
@@ -34,6 +35,11 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("archive_identities", sealed::identities),
     ("archive_recipients", sealed::recipients),
     ("archive_sealed", sealed::open),
+    ("audit_entry", audit::entry),
+    ("audit_ingest", audit::ingest),
+    ("audit_note", audit::note),
+    ("audit_proof", audit::proof),
+    ("audit_tile", audit::tile),
     ("blob_edit", blob::edit),
     ("blob_header", blob::header),
     ("blob_open", blob::open),

@@ -125,6 +125,11 @@ impl Action {
         Self("log-key-rotated".to_owned())
     }
 
+    /// Another system has recorded it; `what` is of the action's own alphabet, and short.
+    pub(crate) fn ingested(what: &'static str) -> Self {
+        Self(format!("ingested-{what}"))
+    }
+
     /// The log goes on although it is not what its last checkpoint outside said.
     #[must_use]
     pub fn log_recovered() -> Self {

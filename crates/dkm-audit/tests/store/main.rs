@@ -8,6 +8,7 @@ mod common;
 mod crash;
 mod disk;
 mod http;
+mod ingest;
 mod interop;
 mod rotation;
 mod server;

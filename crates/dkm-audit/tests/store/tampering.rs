@@ -271,3 +271,67 @@ fn every_entry_is_shown_and_what_is_open_is_counted() {
     assert_eq!(shown, (0..).zip(phases).collect::<Vec<_>>());
     assert_eq!((report.open_intents, report.stray_outcomes, report.denied, report.leftovers), (1, 2, 1, 0));
 }
+
+/// A log's files, of which some are the attacker's.
+struct Forged<'a> {
+    place: &'a Place,
+    files: std::collections::BTreeMap<String, Vec<u8>>,
+}
+
+impl dkm_audit::source::Source for Forged<'_> {
+    fn read(&self, path: &str, limit: usize) -> std::io::Result<Option<Vec<u8>>> {
+        match self.files.get(path) {
+            Some(bytes) => Ok(Some(bytes.clone())),
+            None => self.place.source().read(path, limit),
+        }
+    }
+
+    fn names(&self, path: &str) -> std::io::Result<Vec<String>> {
+        self.place.source().names(path)
+    }
+}
+
+#[test]
+fn a_bundle_is_believed_only_if_every_leaf_in_it_is_in_the_tree() {
+    for size in [1u64, 2, 3, 6, 255, 256, 257, 258, 511, 513, 600] {
+        let place = Place::new();
+        let log = place.create();
+        batch(&log, (1..size).map(entry));
+        drop(log);
+        let checkpoint = place.verify().unwrap().checkpoint;
+        assert_eq!(checkpoint.size, size);
+        let source = place.source();
+        let tree = Tree::new(&source, &checkpoint);
+        for bundle in 0..size.div_ceil(256) {
+            let leaves = tree.bundle(bundle).unwrap();
+            let expected: Vec<u64> = (bundle * 256..size.min(bundle * 256 + 256)).collect();
+            assert_eq!(leaves.iter().map(|leaf| leaf.index).collect::<Vec<_>>(), expected);
+            for leaf in &leaves {
+                assert_eq!(tree.prove(leaf.index).unwrap().0, leaf.bytes);
+            }
+            // Whoever writes the folder changes one entry, and its hash in the tile beside it.
+            let many = u64::try_from(leaves.len()).unwrap();
+            for at in [0, 1, many / 2, many.saturating_sub(2), many - 1].into_iter().filter(|at| *at < many) {
+                let mut forged = Forged { place: &place, files: std::collections::BTreeMap::new() };
+                let (mut entries, mut hashes) = (Vec::new(), Vec::new());
+                for leaf in &leaves {
+                    let is_it = leaf.index == bundle * 256 + at;
+                    let bytes = if is_it { b"{\"forged\":1}".to_vec() } else { leaf.bytes.clone() };
+                    hashes.extend(dkm_audit::merkle::leaf_hash(&bytes).0);
+                    assert!(dkm_audit::tile::push_entry(&mut entries, &bytes));
+                }
+                let tile = dkm_audit::tile::Tile::of(None, bundle * 256, size).unwrap();
+                forged.files.insert(tile.path(), entries);
+                // Without the hash, and then with it.
+                assert!(Tree::new(&forged, &checkpoint).bundle(bundle).is_err(), "{size}, {bundle}, {at}");
+                forged.files.insert(dkm_audit::tile::Tile { level: Some(0), ..tile }.path(), hashes);
+                let error = Tree::new(&forged, &checkpoint).bundle(bundle).unwrap_err();
+                assert!(
+                    matches!(error, TreeError::Proof(ProofError::WrongRoot)),
+                    "{size}, {bundle}, {at}: {error}"
+                );
+            }
+        }
+        assert!(tree.bundle(size.div_ceil(256)).is_err());
+    }
+}

@@ -8,6 +8,7 @@ mod archive_export;
 mod archive_inspect;
 mod archive_restore;
 mod audit_export;
+mod audit_ingest;
 mod audit_prove;
 mod audit_search;
 mod audit_tail;
@@ -85,7 +86,7 @@ pub(crate) enum Command {
     /// Export, inspect and restore a group's keys, sealed to age recipients
     #[command(subcommand)]
     Archive(Archive),
-    /// Verify, follow, search and export the tamper-evident audit log of a key service
+    /// Verify, follow, search, export and feed a tamper-evident audit log
     ///
     /// Who could come to read a group's keys is another question: dkm group audit.
     #[command(subcommand)]
@@ -181,6 +182,7 @@ pub(crate) enum Audit {
     Search(audit_search::Arguments),
     Prove(audit_prove::Arguments),
     Export(audit_export::Arguments),
+    Ingest(audit_ingest::Arguments),
 }
 
 /// Commands on the accounts of `dkmd`.
@@ -265,6 +267,7 @@ pub(crate) fn run(command: Command, shell: &Shell) -> Result {
         Command::Directory(Directory::MemberAdd(arguments)) => directory_member::add(&arguments, shell),
         Command::Directory(Directory::MemberRemove(arguments)) => directory_member::remove(&arguments, shell),
         Command::Directory(Directory::List(arguments)) => directory_list::run(&arguments, shell),
+        Command::Audit(Audit::Ingest(arguments)) => audit_ingest::run(&arguments, shell),
         Command::Import(Import::WindowsDkm(arguments)) => import_windows_dkm::run(&arguments, shell),
         Command::Doctor(arguments) => doctor::run(&arguments, shell),
         Command::Completions(arguments) => completions::run(&arguments, shell),

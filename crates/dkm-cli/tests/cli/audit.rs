@@ -326,3 +326,52 @@ fn a_log_is_followed_across_tiles() {
         world.dkm(["audit", "export", "log", "--keys", "log.keys", "--json-lines"]).succeeded().text();
     assert_eq!(exported.lines().count(), 300);
 }
+
+/// Serves the files of a folder over HTTP until the test ends; returns the URL.
+fn served(folder: PathBuf) -> String {
+    use std::io::{BufRead as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/log", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut lines = std::io::BufReader::new(stream.try_clone().unwrap()).lines();
+            let request = lines.next().unwrap().unwrap();
+            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            let path = request.split(' ').nth(1).unwrap().strip_prefix("/log/").unwrap().to_owned();
+            let (status, body) = match std::fs::read(folder.join(path)) {
+                Ok(body) => ("200 OK", body),
+                Err(_) => ("404 Not Found", Vec::new()),
+            };
+            let len = body.len();
+            let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {len}\r\n\r\n");
+            stream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+        }
+    });
+    url
+}
+
+#[test]
+fn a_log_is_read_from_a_url_as_from_its_folder() {
+    let (audited, log) = Audited::small();
+    log.rotate(key(2), by()).unwrap();
+    drop(log);
+    let world = &audited.world;
+    let url = served(world.at("log"));
+    let run = |log: &str, words: &[&str]| {
+        let (command, rest) = words.split_first().unwrap();
+        world.dkm(["audit", command, log, "--keys", "log.keys"].iter().chain(rest))
+    };
+    for words in
+        [&["verify", "--json"][..], &["tail"], &["search"], &["prove", "1"], &["export", "--json-lines"]]
+    {
+        let there = run(&url, words).succeeded();
+        assert_eq!(there.stdout, run("log", words).succeeded().stdout, "{words:?}");
+    }
+    assert!(run(&url, &["verify", "--remember", "seen"]).succeeded().stderr.contains("is new"));
+    run(&url, &["verify", "--remember", "seen"]).succeeded();
+    run(&url.replace("/log", "/log/nothing"), &["verify"]).exits(3);
+    run("http://127.0.0.1:1/log", &["verify"]).exits(6);
+    run("ftp://example.com/log", &["verify"]).exits(2);
+    world.write("no.pem", "nothing");
+    run("https://127.0.0.1:1/log", &["verify", "--ca", "no.pem"]).exits(2);
+}

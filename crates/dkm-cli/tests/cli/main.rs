@@ -7,6 +7,7 @@
 
 mod access;
 mod audit;
+mod audit_ingest;
 mod configuration;
 mod failures;
 mod library;

@@ -3,6 +3,7 @@
 // A developer's tool: it stops at the first fault.
 #![allow(clippy::unwrap_used)]
 
+mod audit;
 mod directory;
 mod library;
 mod windows;
@@ -36,6 +37,7 @@ fn write(target: &str, name: &str, bytes: &[u8]) {
 
 fn main() {
     archives();
+    audit::all();
     blobs();
     contexts();
     records();
