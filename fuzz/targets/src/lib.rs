@@ -15,6 +15,7 @@ mod context;
 mod descriptor;
 mod json;
 mod location;
+mod lockbox;
 mod mutate;
 mod names;
 mod netlogon;
@@ -44,6 +45,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("blob_header", blob::header),
     ("blob_open", blob::open),
     ("context", context::decode),
+    ("elevation_record", lockbox::record),
     ("json_lines", json::lines),
     ("json_pointer", json::pointer),
     ("location", location::parse),
@@ -53,6 +55,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("record", record::decode),
     ("root_key", root_key::line),
     ("security_descriptor", descriptor::parse),
+    ("sshsig", lockbox::signature),
+    ("statement", lockbox::statement),
     ("windows_blob", windows::blob),
     ("windows_ldif", windows::ldif),
 ];

@@ -110,3 +110,52 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn what_was_written_is_read_back(request in small_request(), deny: bool, level in small_text(), who in small_text()) {
+        let decision = if deny { Decision::Deny } else { Decision::Approve };
+        let said = Statement { request, decision, level, approver: who };
+        match Statement::parse(&said.text()) {
+            Ok(read) => prop_assert_eq!(read, said),
+            Err(StatementError::Request(_)) => prop_assert!(said.request.check().is_err()),
+            Err(why) => prop_assert!(false, "{}: {}", why, said.text()),
+        }
+    }
+
+    #[test]
+    fn a_changed_statement_is_another_or_none(place: prop::sample::Index, with: char) {
+        let said = Statement {
+            request: request(),
+            decision: Decision::Approve,
+            level: "legal".into(),
+            approver: "carol".into(),
+        };
+        let mut text: Vec<char> = said.text().chars().collect();
+        let place = place.index(text.len());
+        text[place] = with;
+        let text: String = text.into_iter().collect();
+        if let Ok(read) = Statement::parse(&text) {
+            prop_assert_eq!(read.text(), text.clone());
+            prop_assert_eq!(read == said, text == said.text());
+        }
+    }
+}
+
+#[test]
+fn what_is_no_statement_says_why() {
+    let text = statement(&request(), Decision::Approve, "legal", "carol");
+    assert!(Statement::parse(&text).is_ok());
+    let odd = [
+        (text.replace("dkm-approval: 1", "dkm-approval: 2"), StatementError::Version("2".into())),
+        (format!("{text}more: 1\n"), StatementError::Longer),
+        (text.replace("mode: brokered\n", ""), StatementError::Line("mode")),
+        (text.replace("1800 s", "+1800 s"), StatementError::NotCanonical),
+        (text.replace("\"legal\"", "hex:6c6567616c"), StatementError::NotCanonical),
+        (text.trim_end().to_owned(), StatementError::Line("activation-window")),
+        (" ".repeat(200_000), StatementError::TooLong(200_000)),
+    ];
+    for (text, why) in odd {
+        assert_eq!(Statement::parse(&text), Err(why), "{text}");
+    }
+}
