@@ -9,8 +9,6 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroizing;
 
-use crate::account::Account;
-
 const DAY_MS: u64 = 24 * 3600 * 1000;
 /// How long the authority itself lasts.
 const AUTHORITY_MS: u64 = 3650 * DAY_MS;
@@ -126,9 +124,9 @@ impl Authority {
         mut params: CertificateParams,
         key: &impl rcgen::PublicKeyData,
         now: Timestamp,
-        life_ms: u64,
+        not_after: Timestamp,
     ) -> Result<(rcgen::Certificate, Issued), AuthorityError> {
-        let (not_before, not_after) = (now.minus(SKEW_MS), now.plus(life_ms));
+        let not_before = now.minus(SKEW_MS);
         params.not_before = time(not_before);
         params.not_after = time(not_after);
         params.is_ca = IsCa::ExplicitNoCa;
@@ -140,24 +138,24 @@ impl Authority {
         Ok((certificate, issued))
     }
 
-    /// A certificate for a principal. Of its request only the key is taken: who it is, the server says.
+    /// A certificate for a client, until a time. Of its request only the key is taken: who it is, the server says.
     ///
     /// # Errors
     /// The request is none, or not signed by its own key.
     pub fn certify(
         &self,
         request: &str,
-        account: &Account,
+        name: &str,
         now: Timestamp,
-        life_ms: u64,
+        until: Timestamp,
     ) -> Result<Issued, AuthorityError> {
         let request = CertificateSigningRequestParams::from_pem(request)
             .map_err(|error| AuthorityError::Request(error.to_string()))?;
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, account.to_string());
+        params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        Ok(self.issue(params, &request.public_key, now, life_ms)?.1)
+        Ok(self.issue(params, &request.public_key, now, until)?.1)
     }
 
     /// A certificate for the server under these names (DNS names and addresses), and its key.
@@ -181,7 +179,7 @@ impl Authority {
             params.subject_alt_names.push(name);
         }
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let (certificate, _) = self.issue(params, &key, now, SERVER_MS)?;
+        let (certificate, _) = self.issue(params, &key, now, now.plus(SERVER_MS))?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         Ok((certificate.der().clone(), key))
     }

@@ -7,7 +7,7 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use dkm_core::Digest;
+use dkm_core::{Digest, GroupId, RequestId};
 use dkm_remote::wire::Kind;
 
 use crate::account::Account;
@@ -35,18 +35,28 @@ pub struct Caller {
     account: Option<Account>,
     groups: Arc<BTreeSet<String>>,
     administrator: bool,
+    grant: Option<Grant>,
+}
+
+/// The grant by whose certificate a person reads a group's keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    /// Its request.
+    pub request: RequestId,
+    /// The only group that it opens.
+    pub group: GroupId,
 }
 
 impl Caller {
     /// Whoever shows a token that was given out for this account. It can do nothing but get its certificate.
     pub(crate) fn enrolling(account: Account) -> Self {
         let name = account.to_string().into();
-        Self { name, account: Some(account), groups: Arc::default(), administrator: false }
+        Self { name, account: Some(account), groups: Arc::default(), administrator: false, grant: None }
     }
 
     /// The server itself, where it does something by itself.
     pub(crate) fn of_this_program() -> Self {
-        Self { name: "dkmd".into(), account: None, groups: Arc::default(), administrator: false }
+        Self { name: "dkmd".into(), account: None, groups: Arc::default(), administrator: false, grant: None }
     }
 
     /// The name in records, errors and the audit log.
@@ -73,6 +83,12 @@ impl Caller {
         self.administrator
     }
 
+    /// The grant that it shows, which opens one group for reading and nothing else.
+    #[must_use]
+    pub const fn grant(&self) -> Option<&Grant> {
+        self.grant.as_ref()
+    }
+
     /// Whether it is a service account.
     #[must_use]
     pub fn is_service(&self) -> bool {
@@ -87,6 +103,7 @@ impl Server {
                 .advice("ask an administrator for an account, and a token for its certificate")
         };
         let catalog = self.catalog()?;
+        let mut grant = None;
         let account = match peer {
             Peer::Nobody => return Err(unknown("this needs a client certificate: enrol first".to_owned())),
             Peer::Uid(uid) => match catalog.account_of_uid(uid) {
@@ -98,6 +115,7 @@ impl Server {
                         account: None,
                         groups: Arc::default(),
                         administrator: true,
+                        grant: None,
                     });
                 }
                 None => return Err(unknown(format!("Unix account {uid} is no principal of this server"))),
@@ -112,6 +130,7 @@ impl Server {
                 if known.not_after <= now() {
                     return Err(unknown(format!("the certificate of {} has ended", known.account)));
                 }
+                grant = known.grant;
                 known.account
             }
         };
@@ -119,15 +138,38 @@ impl Server {
         let principal = catalog.principals.get(&account);
         let enabled = principal.is_some_and(|principal| principal.enabled);
         let administrator = principal.is_some_and(|principal| principal.administrator);
-        let caller =
-            Caller { name: account.to_string().into(), account: Some(account), groups, administrator };
+        let name = account.to_string().into();
+        let caller = Caller { name, account: Some(account), groups, administrator, grant: None };
         // Before anything is recorded: who asks too much fills no log either.
         throttle.check(caller.name())?;
-        if enabled {
-            return Ok(caller);
+        match grant {
+            Some(request) if enabled => return self.identify_by_grant(caller, request).await,
+            None if enabled => return Ok(caller),
+            _ => {}
         }
         let problem = unknown(format!("{} is disabled", caller.name));
         self.deny(&caller, Action::CertificateRefused, &About::default(), problem).await
+    }
+}
+
+impl Server {
+    /// A person by a grant's certificate: with none of his own rights, and only as long as access goes on.
+    async fn identify_by_grant(&self, person: Caller, request: RequestId) -> Result<Caller, Problem> {
+        match self.goes_on(&person, request).await {
+            Ok((group, _)) => Ok(Caller {
+                name: person.name,
+                account: None,
+                groups: Arc::default(),
+                administrator: false,
+                grant: Some(Grant { request, group }),
+            }),
+            Err(problem) if problem.is_decision() => {
+                let about = About { grant: request.to_string().parse().ok(), ..About::default() };
+                let ended = Problem::unauthenticated(format!("access by request {request}: {problem}"));
+                self.deny(&person, Action::CertificateRefused, &about, ended).await
+            }
+            Err(problem) => Err(problem),
+        }
     }
 }
 

@@ -31,6 +31,12 @@ impl Problem {
         self.body.code
     }
 
+    /// Whether it was decided so; otherwise it can't be said at the moment.
+    #[must_use]
+    pub const fn is_decision(&self) -> bool {
+        !matches!(self.body.code, Code::Unavailable | Code::AuditUnavailable | Code::NoSpace | Code::Busy)
+    }
+
     /// Nobody, as far as this server knows.
     #[must_use]
     pub fn unauthenticated(detail: impl Into<String>) -> Self {

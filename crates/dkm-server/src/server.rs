@@ -8,6 +8,7 @@ use dkm_audit::store::Receipt;
 use dkm_core::{Digest, GroupId, KeyId, Timestamp};
 use rusqlite::Transaction;
 
+use crate::account::Account;
 use crate::actions::Action;
 use crate::audit::{self, Audit};
 use crate::authority::Authority;
@@ -192,6 +193,10 @@ impl Server {
     pub fn rights(&self, caller: &Caller, group: GroupId) -> Result<Rights, Problem> {
         let catalog = self.catalog()?;
         let none = || Problem::not_found(format!("there is no group {group} here"));
+        if let Some(grant) = caller.grant() {
+            let opens = grant.group == group && catalog.groups.contains_key(&group);
+            return opens.then_some(Rights { read: true, see: true, ..Rights::default() }).ok_or_else(none);
+        }
         let access = catalog.groups.get(&group).ok_or_else(none)?;
         if !access.announced && caller.account() != Some(&access.founder) {
             return Err(none());
@@ -206,7 +211,10 @@ impl Server {
         entry.group = about.group;
         entry.key = about.key;
         entry.size = about.size;
-        entry.grant.clone_from(&about.grant);
+        entry.grant = match caller.grant() {
+            Some(grant) => grant.request.to_string().parse().ok(),
+            None => about.grant.clone(),
+        };
         entry.blob = about.blob;
         entry.context = about.context;
         entry.reason.clone_from(&about.reason);
@@ -265,6 +273,41 @@ impl Server {
     pub fn released(&self, caller: &Caller, action: Action, about: &About, receipt: &Receipt) {
         let phase = Phase::Success { intent: receipt.index };
         self.audit.outcome(&Self::entry(caller, action, phase, about));
+    }
+
+    /// Records that it was kept back after all.
+    pub fn kept_back(
+        &self,
+        caller: &Caller,
+        action: Action,
+        about: &About,
+        receipt: &Receipt,
+        problem: &Problem,
+    ) {
+        let about = About { detail: format!("{}: {problem}", about.detail), ..about.clone() };
+        let phase = Phase::Failure { intent: receipt.index };
+        self.audit.outcome(&Self::entry(caller, action, phase, &about));
+    }
+
+    /// Refuses unless the caller may read a group's keys at this moment, whatever was so when he was asked who he is:
+    /// recording what is about to leave may have taken long.
+    ///
+    /// # Errors
+    /// The refusal, or that it can't be said at the moment.
+    pub async fn still_reads(&self, caller: &Caller, group: GroupId) -> Result<(), Problem> {
+        let ended =
+            || Problem::denied(format!("{} may not read keys of group {group} any more", caller.name()));
+        let catalog = self.catalog()?;
+        let account: Account = caller.name().parse().map_err(|_| ended())?;
+        if !catalog.principals.get(&account).is_some_and(|principal| principal.enabled) {
+            return Err(ended());
+        }
+        if let Some(grant) = caller.grant() {
+            return self.goes_on_for(&account, grant.request).await.map(|_| ());
+        }
+        let groups = catalog.groups_of(&account);
+        let reads = catalog.rights(group, &account, &groups).is_some_and(|rights| rights.read);
+        if reads { Ok(()) } else { Err(ended()) }
     }
 
     /// Changes the database: recorded before and after, done whole or not at all, and done to its end even if the caller

@@ -11,6 +11,7 @@
 //! | `POST /v1/requests/{request}/activation` | | [`RequestView`] |
 //! | `POST /v1/requests/{request}/revocation` | | [`RequestView`] |
 //! | `POST /v1/requests/{request}/review` | | [`RequestView`] |
+//! | `POST /v1/requests/{request}/credentials` | [`Renewal`](super::Renewal) | [`Certificate`](super::Certificate) |
 //! | `POST /v1/requests/{request}/unprotect` | [`OpenBlob`] | [`OpenedBlob`] |
 
 use std::collections::BTreeMap;

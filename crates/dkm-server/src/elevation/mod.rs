@@ -3,6 +3,7 @@
 //! A step is decided by [`dkm_lockbox`], announced in the audit log with the digest of its record, stored, and only then
 //! taken. At the start the stored records are compared with the log: what was added, changed or left out stops the server.
 
+mod direct;
 mod in_force;
 mod start;
 

@@ -13,6 +13,7 @@ use dkm_remote::wire::elevation::{
     AnswerEvidence, EvidenceView, MissingLevel, NewAnswer, NewRequest, OpenBlob, OpenedBlob, RequestView,
     Requests, ScopeView,
 };
+use dkm_remote::wire::{Certificate, Renewal};
 use zeroize::Zeroizing;
 
 use super::input::{self, Body};
@@ -91,11 +92,6 @@ pub(super) async fn ask(
         break_glass: new.break_glass,
         duration_s: new.duration_s,
     };
-    if ask.mode == Mode::Direct {
-        return Err(Problem::invalid(
-            "this server gives out no credentials: ask for blobs to be opened (a scope)",
-        ));
-    }
     let mut id = [0u8; 16];
     getrandom::fill(&mut id).map_err(|_| Problem::unavailable("the system gives no randomness"))?;
     let name = caller.name().to_owned();
@@ -190,6 +186,18 @@ plain_step!(withdraw, Withdraw, withdraw);
 plain_step!(activate, Activate, activate);
 plain_step!(revoke, Revoke, revoke);
 plain_step!(review, Review, review);
+
+/// Gives out a certificate that reads the group's keys until the grant ends. That they were exposed is written down and
+/// read back first.
+pub(super) async fn credentials(
+    State(server): Shared,
+    caller: Caller,
+    Path(id): Path<String>,
+    Body(new): Body<Renewal>,
+) -> Answered<Certificate> {
+    let (account, issued) = server.issue_credentials(&caller, request_id(&id)?, &new.request).await?;
+    Ok(super::enrolment::view(&server, &account, issued))
+}
 
 /// Opens a blob under a grant. It is opened first, in the server's memory, and then decided once more, recorded and given
 /// out: a blob that does not open uses nothing up, and what is not recorded does not leave.

@@ -26,12 +26,12 @@ fn certify(server: &Server, account: &Account, request: &str) -> Result<(Certifi
     let life_ms = server.certificates().life_h * HOUR_MS;
     let issued = server
         .authority()
-        .certify(request, account, now(), life_ms)
+        .certify(request, &account.to_string(), now(), now().plus(life_ms))
         .map_err(|error| Problem::invalid(error.to_string()))?;
-    Ok((Certified { account: account.clone(), not_after: issued.not_after }, issued))
+    Ok((Certified { account: account.clone(), not_after: issued.not_after, grant: None }, issued))
 }
 
-fn view(server: &Server, account: &Account, issued: Issued) -> Json<Certificate> {
+pub(super) fn view(server: &Server, account: &Account, issued: Issued) -> Json<Certificate> {
     Json(Certificate {
         account: account.to_string(),
         certificate: issued.pem,

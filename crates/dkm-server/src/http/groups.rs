@@ -32,12 +32,7 @@ pub(super) async fn repository(State(server): Shared, caller: Caller) -> Answer<
 
 pub(super) async fn list(State(server): Shared, caller: Caller) -> Answer<Groups> {
     let catalog = server.catalog()?;
-    let sees = |group| {
-        caller
-            .account()
-            .and_then(|account| catalog.rights(group, account, caller.groups()))
-            .is_some_and(|r| r.see)
-    };
+    let sees = |group| server.rights(&caller, group).is_ok_and(|rights| rights.see);
     let announced = catalog.groups.iter().filter(|(_, access)| access.announced).map(|(group, _)| *group);
     Ok(Json(Groups {
         groups: announced.filter(|group| sees(*group)).map(|group| group.to_string()).collect(),

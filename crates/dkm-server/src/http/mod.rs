@@ -58,6 +58,7 @@ pub fn router(server: &Arc<Server>) -> Router {
         .route("/v1/requests/{request}/activation", post(elevation::activate))
         .route("/v1/requests/{request}/revocation", post(elevation::revoke))
         .route("/v1/requests/{request}/review", post(elevation::review))
+        .route("/v1/requests/{request}/credentials", post(elevation::credentials))
         .route("/v1/requests/{request}/unprotect", post(elevation::unprotect))
         .layer(middleware::from_fn_with_state((Arc::clone(server), throttle), identify));
     Router::new()

@@ -115,6 +115,10 @@ pub(super) async fn get(
     };
     let about = About { key, size: Some(record.bytes.len() as u64), ..about };
     let receipt = server.release(&caller, Action::ReadKey, &about).await?;
+    if let Err(problem) = server.still_reads(&caller, group).await {
+        server.kept_back(&caller, Action::ReadKey, &about, &receipt, &problem);
+        return Err(problem);
+    }
     server.released(&caller, Action::ReadKey, &about, &receipt);
     Ok(Json(view(&record.bytes, false)))
 }

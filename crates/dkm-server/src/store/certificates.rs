@@ -1,6 +1,6 @@
 //! Enrolment: one-time tokens and the certificates that were given out.
 
-use dkm_core::{Digest, Timestamp};
+use dkm_core::{Digest, RequestId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::directory::account;
@@ -13,6 +13,8 @@ pub struct Certified {
     pub account: Account,
     /// When it ends.
     pub not_after: Timestamp,
+    /// The request for elevated access under which it was given out; none for the principal's own.
+    pub grant: Option<RequestId>,
 }
 
 fn time(ms: i64) -> Timestamp {
@@ -66,12 +68,34 @@ pub fn put_certificate(
     Ok(())
 }
 
+/// Keeps a certificate that is given out under a grant, in place of the one that was given out under it before.
+pub fn put_grant_certificate(
+    tx: &Transaction<'_>,
+    digest: Digest,
+    (grant, of, until): (RequestId, &Account, Timestamp),
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    tx.execute("DELETE FROM grant_certificates WHERE request = ?1 OR not_after_ms < ?2", (grant.0, ms(now)))?;
+    tx.execute(
+        "INSERT INTO grant_certificates VALUES (?1, ?2, ?3, ?4)",
+        (digest.0, grant.0, of.to_string(), ms(until)),
+    )?;
+    Ok(())
+}
+
 /// Whose certificate this is; none for one that was not given out here or was taken back.
 pub fn certificate(connection: &Connection, digest: Digest) -> rusqlite::Result<Option<Certified>> {
     connection
-        .prepare_cached("SELECT account, not_after_ms FROM certificates WHERE digest = ?1")?
+        .prepare_cached(
+            "SELECT account, not_after_ms, NULL FROM certificates WHERE digest = ?1
+             UNION ALL SELECT account, not_after_ms, request FROM grant_certificates WHERE digest = ?1",
+        )?
         .query_row([digest.0], |row| {
-            Ok(Certified { account: account(row.get_ref(0)?.as_str()?)?, not_after: time(row.get(1)?) })
+            Ok(Certified {
+                account: account(row.get_ref(0)?.as_str()?)?,
+                not_after: time(row.get(1)?),
+                grant: row.get::<_, Option<[u8; 16]>>(2)?.map(RequestId),
+            })
         })
         .optional()
 }

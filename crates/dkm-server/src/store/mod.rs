@@ -114,6 +114,7 @@ impl Store {
                 connection.pragma_update(None, "journal_mode", "DELETE")?;
                 let tx = connection.transaction()?;
                 tx.execute_batch(schema::TABLES)?;
+                tx.execute_batch(schema::GRANT_CERTIFICATES)?;
                 tx.execute(
                     "INSERT INTO meta VALUES (1, ?1, ?2, ?3, ?4, ?5, -1)",
                     (schema::VERSION, ids[0], ids[1], ids[2], ids[3]),
@@ -145,9 +146,12 @@ impl Store {
             schema::prepare(&connection)?;
             Ok(connection)
         };
-        let writer = connect().map_err(error)?;
-        let version: i64 =
-            writer.query_row("SELECT version FROM meta", [], |row| row.get(0)).map_err(error)?;
+        let mut writer = connect().map_err(error)?;
+        let version = |c: &Connection| c.query_row("SELECT version FROM meta", [], |row| row.get(0));
+        let mut version: i64 = version(&writer).map_err(error)?;
+        if version == 1 {
+            version = Self::upgrade(&mut writer).map_err(error)?;
+        }
         if version != schema::VERSION {
             return Err(StoreError::Version { path: folder.to_owned(), version });
         }
@@ -171,6 +175,15 @@ impl Store {
             .collect::<rusqlite::Result<_>>()
             .map_err(error)?;
         Ok(Arc::new(Self { writer: Mutex::new(writer), readers, turn: AtomicUsize::new(0), identity }))
+    }
+
+    /// Adds what version 2 has, whole or not at all.
+    fn upgrade(writer: &mut Connection) -> rusqlite::Result<i64> {
+        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        tx.execute_batch(schema::GRANT_CERTIFICATES)?;
+        tx.execute("UPDATE meta SET version = ?1", [schema::VERSION])?;
+        tx.commit()?;
+        Ok(schema::VERSION)
     }
 
     /// What the database says of itself.
@@ -230,6 +243,7 @@ impl Store {
         let path = PathBuf::from(FILE);
         self.change(leaf, |tx| {
             tx.execute("DELETE FROM elevations", [])?;
+            tx.execute("DELETE FROM grant_certificates", [])?;
             // The log may be the older of the two: what it does not have says nothing any more.
             tx.execute("UPDATE meta SET epoch = ?1, last_leaf = -1", [epoch]).map(|_| ())
         })

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// Version of the schema that this program writes.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// Times are milliseconds since 1970-01-01 UTC, ids and digests their bytes.
 pub(super) const TABLES: &str = "
@@ -53,6 +53,13 @@ CREATE TABLE tombstones (
 CREATE TABLE elevations (
     request BLOB NOT NULL, number INTEGER NOT NULL, key_group BLOB NOT NULL REFERENCES key_groups,
     record BLOB NOT NULL, leaf INTEGER NOT NULL, PRIMARY KEY (request, number)
+) STRICT, WITHOUT ROWID;
+";
+
+/// What version 2 added.
+pub(super) const GRANT_CERTIFICATES: &str = "
+CREATE TABLE grant_certificates (
+    digest BLOB PRIMARY KEY, request BLOB NOT NULL UNIQUE, account TEXT NOT NULL, not_after_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 ";
 

@@ -9,6 +9,7 @@
 
 mod attacks;
 mod audit;
+mod direct;
 mod elevation;
 mod enrolment;
 mod people;

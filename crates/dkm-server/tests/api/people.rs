@@ -108,7 +108,7 @@ pub(crate) fn roster(folder: &Path) -> RosterRecord {
             untouched_ms: HOUR_MS,
             activation_window_ms: HOUR_MS,
             revokers: vec!["dave".into()],
-            direct: None,
+            direct: Some(vec![level("security", &["dave"])]),
             break_glass: Some(BreakGlass {
                 levels: vec![level("on call", &["dave"])],
                 duration_max_ms: HOUR_MS / 4,

@@ -48,6 +48,11 @@ fn endpoints(caller: &str, key: &str, request: &str) -> Vec<(Method, String, Vec
             format!("/v1/requests/{request}/unprotect"),
             json(serde_json::json!({"blob": "AAAA"})),
         ),
+        (
+            Method::POST,
+            format!("/v1/requests/{request}/credentials"),
+            json(serde_json::json!({"request": "none"})),
+        ),
         (Method::POST, format!("/v1/requests/{request}/review"), vec![]),
         (Method::GET, "/v1/principals".to_owned(), vec![]),
         (

@@ -1,0 +1,11 @@
+//! The real `dkmd`, reached as its clients reach it: over mutual TLS with enrolled credentials, and over its socket.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking, and its numbers are small"
+)]
+
+mod conformance;
+mod daemon;
