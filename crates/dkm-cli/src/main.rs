@@ -2,24 +2,33 @@
 
 #![forbid(unsafe_code)]
 
+mod asked;
 mod audit_entry;
 mod audit_log;
 mod cli;
 mod columns;
 mod commands;
 mod config;
+mod confirm;
 mod context_pair;
+mod control;
 mod duration;
 mod failure;
 mod input;
 mod key_argument;
 mod output_file;
 mod overriding;
+mod pin;
 mod policy_field;
 mod progress;
+mod proposal;
+mod receipt;
 mod recording;
+mod roster_file;
+mod roster_view;
 mod shape;
 mod shell;
+mod ssh;
 mod terminal;
 mod timeline;
 mod waiting;

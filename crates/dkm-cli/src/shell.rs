@@ -11,7 +11,7 @@ use dkm::blocking::{Client, Group, Options};
 #[cfg(feature = "active-directory")]
 use dkm::journal::{Event, EventKind, Journal as _};
 use dkm::{FolderEscrow, Location};
-use dkm_remote::{Directory, Limits, RemoteRepository};
+use dkm_remote::{Directory, Elevations, Limits, RemoteRepository};
 
 use crate::cli::Global;
 use crate::config::{self, Config};
@@ -114,7 +114,6 @@ impl Shell {
 
     /// The id of the group that is meant, as [`group_name`](Self::group_name) has it. The group itself is not opened where
     /// its id or the list of groups tells enough: whoever keeps its access control need not read its keys.
-    #[cfg(feature = "active-directory")]
     pub(crate) fn group_id(&self, named: Option<&String>) -> Result<dkm::GroupId> {
         let name = self.group_name(named)?;
         if let Some(id) = name.as_ref().and_then(|name| name.parse().ok()) {
@@ -154,6 +153,11 @@ impl Shell {
             .parse()
             .map_err(|error: dkm_remote::ParseRemoteUrlError| Failure::usage(error.to_string()))?;
         Ok(RemoteRepository::open(url, Limits::default()))
+    }
+
+    /// Requests for elevated access at the server of `dkmd` that is meant.
+    pub(crate) fn elevations(&self) -> Result<Elevations> {
+        self.remote().map(Elevations::of)
     }
 
     /// Whom the server of `dkmd` knows that is meant.
@@ -239,6 +243,11 @@ fn folder(variable_name: &str, below_home: impl AsRef<OsStr>) -> Option<PathBuf>
     let home =
         || variable("HOME").filter(|path| path.is_absolute()).map(|home| home.join(below_home.as_ref()));
     base.or_else(home).map(|base| base.join("dkm"))
+}
+
+/// Where this account's commands remember things.
+pub(crate) fn state_folder() -> Option<PathBuf> {
+    folder("XDG_STATE_HOME", ".local/state")
 }
 
 /// This account's stable random id: it names its luck in rollovers, so that short runs do not draw anew each time.

@@ -102,13 +102,26 @@ impl Terminal {
         }
     }
 
+    /// Something that a person must see before he decides, on stderr whatever else is asked for.
+    pub(crate) fn show(&self, text: &str) {
+        to_stderr(text.trim_end_matches('\n'));
+    }
+
+    /// A question to the person at the terminal, who answers behind it.
+    pub(crate) fn ask(&self, question: &str) {
+        let mut stderr = anstream::stderr().lock();
+        // Where stderr is closed there is nobody to ask: nothing will be typed.
+        let _ = write!(stderr, "{question}").and_then(|()| stderr.flush());
+    }
+
     /// Something that somebody should look after. The same is said once.
     pub(crate) fn warn(&self, kind: &str, message: &str, advice: Option<&str>) {
         if self.quiet || !self.warned.borrow_mut().insert(message.to_owned()) {
             return;
         }
         if self.json {
-            to_stderr(&json!({"warning": {"kind": kind, "message": message, "advice": advice}}).to_string());
+            let value = json!({"warning": {"kind": kind, "message": message, "advice": advice}});
+            to_stderr(&escaped(&value.to_string()));
             return;
         }
         to_stderr(&format!("{}: {message}", styled(CARE.bold(), "warning")));
@@ -123,7 +136,7 @@ impl Terminal {
             return;
         }
         if self.json {
-            to_stderr(&failure.json().to_string());
+            to_stderr(&escaped(&failure.json().to_string()));
             return;
         }
         to_stderr(&format!("{}: {}", styled(BAD, "error"), failure.message));
@@ -134,7 +147,22 @@ impl Terminal {
 }
 
 fn compact<T: Serialize>(value: &T) -> Result<String> {
-    serde_json::to_string(value).map_err(|e| Failure::internal(format!("can't write JSON: {e}")))
+    let json = serde_json::to_string(value);
+    json.map(|json| escaped(&json)).map_err(|e| Failure::internal(format!("can't write JSON: {e}")))
+}
+
+/// JSON that says the same and moves no terminal, whatever others have put into its texts: what can't be seen, or shows text
+/// in another order, is written as its escape.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if dkm_lockbox::is_deceptive(c) {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 fn to_stderr(text: &str) {
@@ -145,6 +173,16 @@ fn to_stderr(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_moves_no_terminal_and_says_the_same() {
+        for text in ["a\u{9b}2Jb", "a\u{202e}b", "\u{e0041}", "\r\n\t\u{7f}", "Grüße 😀"] {
+            let json = compact(&json!({"text": text})).unwrap();
+            assert!(!json.chars().any(dkm_lockbox::is_deceptive), "{json:?}");
+            let read: serde_json::Value = serde_json::from_str(&json).unwrap();
+            assert_eq!(read["text"], text);
+        }
+    }
 
     #[test]
     fn words_are_quoted_where_a_shell_needs_it() {

@@ -63,3 +63,4 @@ pub use request::{
     Ask, BLOBS_MAX, Mode, NAME_LEN_MAX, REASON_LEN_MAX, Request, RequestError, Requester, Scope, VERSIONS_MAX,
 };
 pub use statement::{Decision, NAMESPACE, STATEMENT_LEN_MAX, Statement, StatementError, statement};
+pub use text::{is_deceptive, shown};

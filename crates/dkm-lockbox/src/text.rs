@@ -2,7 +2,8 @@
 
 /// Whether a character could hide something or show it in another order (Unicode UAX #9, UTS #36): controls, line breaks,
 /// directional and joining marks, invisible and private characters.
-pub(crate) const fn is_deceptive(c: char) -> bool {
+#[must_use]
+pub const fn is_deceptive(c: char) -> bool {
     matches!(c,
         '\0'..='\u{1F}' | '\u{7F}'..='\u{9F}'
         | '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}' | '\u{180B}'..='\u{180F}'
@@ -10,6 +11,17 @@ pub(crate) const fn is_deceptive(c: char) -> bool {
         | '\u{2800}' | '\u{E000}'..='\u{F8FF}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}'
         | '\u{13430}'..='\u{1343F}' | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}'
         | '\u{E0000}'..='\u{10FFFF}')
+}
+
+/// Text of others as it can be shown to people: each character that could hide something, move a terminal's cursor or show
+/// text in another order is replaced by its name, such as `<U+202E>`.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_deceptive(c) { out.push_str(&format!("<{}>", escape(c))) } else { out.push(c) }
+    }
+    out
 }
 
 /// The name of a character that can't be shown.
@@ -54,6 +66,12 @@ mod tests {
             assert!(!is_deceptive(c), "{}", escape(c));
         }
         assert_eq!(escape('\u{202E}'), "U+202E");
+    }
+
+    #[test]
+    fn what_is_shown_moves_no_cursor_and_turns_no_text() {
+        assert_eq!(shown("a\u{1b}[2Jb\u{202E}c\r\n"), "a<U+001B>[2Jb<U+202E>c<U+000D><U+000A>");
+        assert_eq!(shown("Grüße, 中 😀"), "Grüße, 中 😀");
     }
 
     #[test]

@@ -128,18 +128,12 @@ impl Directory {
         path: &str,
         body: Body<'_>,
     ) -> Result<(String, Answer), RepositoryError> {
-        let shared = self.0.shared();
-        let location = shared.endpoint(0)?.to_string();
-        let (channel, validity) = shared.channel(0)?;
         let limit = if method == Method::GET { LIST_LEN_MAX } else { BODY_LEN_MAX };
-        let answer = channel.call(method, path, body, limit);
-        let answer = answer.map_err(|fault| shared.unreachable(0, what, &fault.why, validity))?;
-        if !is_success(&answer) {
-            return Err(problem::error(&location, what, &answer));
+        let (location, answer) = self.0.shared().ask_first(what, method, path, body, limit)?;
+        if is_success(&answer) {
+            Ok((location, answer))
+        } else {
+            Err(problem::error(&location, what, &answer))
         }
-        if let Some(validity) = validity {
-            shared.renew(0, validity);
-        }
-        Ok((location, answer))
     }
 }

@@ -6,6 +6,7 @@
 mod client;
 pub mod credentials;
 mod directory;
+mod elevations;
 mod enrol;
 mod http;
 mod problem;
@@ -16,6 +17,7 @@ pub mod wire;
 
 pub use client::{DEFAULT_ROOT_KEYS, open};
 pub use directory::Directory;
+pub use elevations::Elevations;
 pub use enrol::{Trust, enrol};
 pub use http::Limits;
 pub use repository::RemoteRepository;

@@ -10,9 +10,11 @@ use crate::wire::{Code, Problem};
 /// Most of a server's own words that are shown, in characters.
 const WORDS_MAX: usize = 1_000;
 
-/// A server's words for people: one line, not too long, and nothing that moves a terminal's cursor.
+/// A server's words for people: one line, not too long, and nothing that moves a terminal's cursor or shows text in another
+/// order.
 fn shown(text: &str) -> String {
-    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let turns = |c: char| matches!(c, '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}');
+    let plain = |c: char| if c.is_control() || turns(c) { ' ' } else { c };
     text.chars().map(plain).take(WORDS_MAX).collect()
 }
 
@@ -57,6 +59,33 @@ pub(crate) fn error(location: &str, what: &str, answer: &Answer) -> RepositoryEr
             why: format!("{what}: this account asks too much at a time: {words}"),
         },
         _ => RepositoryError::Unavailable { location, why: format!("{what}: it answers {status}: {words}") },
+    }
+}
+
+/// As [`error`], for what a person asks a server to decide: its reasons are told, and a state that does not allow
+/// something is no mistake of the caller's.
+pub(crate) fn decision(location: &str, what: &str, answer: &Answer) -> dkm::Error {
+    let problem = serde_json::from_slice::<Problem>(&answer.body).ok();
+    match (answer.status, problem) {
+        (403, Some(problem)) if problem.code == Code::Denied => RepositoryError::Denied {
+            location: location.to_owned(),
+            what: format!("{what} (the server says: {})", words(&problem)),
+        }
+        .into(),
+        (404, Some(problem)) if problem.code == Code::NotFound => RepositoryError::NotFound {
+            location: location.to_owned(),
+            what: format!("{what} (the server says: {})", words(&problem)),
+        }
+        .into(),
+        (409, Some(problem)) if problem.code == Code::Conflict => dkm::Error::Refused {
+            what: what.to_owned(),
+            why: shown(&problem.detail),
+            advice: problem
+                .advice
+                .as_deref()
+                .map_or_else(|| "dkm elevate show tells what has come of a request".to_owned(), shown),
+        },
+        _ => error(location, what, answer).into(),
     }
 }
 
@@ -128,8 +157,10 @@ mod tests {
             let bytes = body.as_bytes();
             let bytes = if whole { bytes } else { &bytes[..cut.min(bytes.len() - 1)] };
             let answer = Answer { status, body: Zeroizing::new(bytes.to_vec()) };
+            let told = decision("https://h", "x", &answer);
+            prop_assert!(!told.to_string().contains(char::is_control));
             for error in [error("https://h", "x", &answer), record_error("https://h", "slot", &answer)] {
-                prop_assert!(!error.to_string().contains(char::is_control));
+                prop_assert!(!error.to_string().contains(|c: char| c.is_control() || c == '\u{202e}'));
                 let decided = whole && matches!((status, code), (401, "unauthenticated") | (403, "denied"));
                 prop_assert_eq!(matches!(error, RepositoryError::Denied { .. }), decided);
             }

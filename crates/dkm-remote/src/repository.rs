@@ -7,10 +7,11 @@ use dkm::repository::{Replica, Repository, RepositoryError};
 use dkm_core::{GroupId, ReplicaId};
 use rustls::ClientConfig;
 use serde::de::DeserializeOwned;
+use ureq::http::Method;
 
 use crate::credentials::renewal::{Renewal, Renewals};
 use crate::credentials::{Credentials, CredentialsError, Validity, authorities, now_ms};
-use crate::http::{Answer, Channel, Limits, tls};
+use crate::http::{Answer, Body, Channel, Limits, tls};
 use crate::problem;
 use crate::replica::{Line, RemoteReplica};
 use crate::url::{Endpoint, RemoteUrl};
@@ -149,6 +150,25 @@ impl Shared {
                 limits: self.limits,
             });
         }
+    }
+
+    /// Asks the first server for something, whatever it answers; with the server's name.
+    pub(crate) fn ask_first(
+        &self,
+        what: &str,
+        method: Method,
+        path: &str,
+        body: Body<'_>,
+        limit: usize,
+    ) -> Result<(String, Answer), RepositoryError> {
+        let location = self.endpoint(0)?.to_string();
+        let (channel, validity) = self.channel(0)?;
+        let answer = channel.call(method, path, body, limit);
+        let answer = answer.map_err(|fault| self.unreachable(0, what, &fault.why, validity))?;
+        if let Some(validity) = validity.filter(|_| is_success(&answer)) {
+            self.renew(0, validity);
+        }
+        Ok((location, answer))
     }
 
     /// Why a server does not answer, in a repository's words. A server may end the connection of a certificate that it does

@@ -7,7 +7,7 @@ use dkm_audit::entry::{Action, Actor, Detail, Entry, Phase};
 use dkm_audit::source::Source;
 use dkm_audit::store::Receipt;
 use dkm_audit::tile::{Tile, decode_bundle};
-use dkm_core::Timestamp;
+use dkm_core::{Digest, Timestamp};
 
 use crate::problem::Problem;
 
@@ -151,6 +151,24 @@ impl Audit {
             index += 256;
         }
         Ok(())
+    }
+
+    /// Proves that the tree of a checkpoint of this log begins with that of an earlier one of `size` entries. No proof for
+    /// sizes that it did not have: whoever claims to know such a checkpoint knows that of another log.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub fn prove_extends(&self, size: u64, note: &[u8]) -> Result<Vec<Digest>, Problem> {
+        let unreadable =
+            |what: &dyn std::fmt::Display| Problem::unavailable(format!("the audit log: {what}"));
+        let trust = dkm_audit::Trust::log(self.log.key()).map_err(|error| unreadable(&error))?;
+        let checkpoint = trust.verify(note).map_err(|error| unreadable(&error))?.checkpoint;
+        if size == 0 || size >= checkpoint.size {
+            return Ok(Vec::new());
+        }
+        let source = self.log.source();
+        let tree = dkm_audit::tree::Tree::new(&source, &checkpoint);
+        dkm_audit::merkle::prove_consistency(&tree, size, checkpoint.size).map_err(|error| unreadable(&error))
     }
 
     /// Entries under the log's last checkpoint, whose signature is verified.

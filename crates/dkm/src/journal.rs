@@ -26,6 +26,8 @@ pub enum EventKind {
     GroupCreated,
     /// A policy is put in force.
     PolicySet,
+    /// A version of a roster is written.
+    RosterSet,
     /// A key is made.
     KeyCreated,
     /// A key of another system is taken over.
@@ -73,6 +75,7 @@ impl EventKind {
         match self {
             Self::GroupCreated => "group-created",
             Self::PolicySet => "policy-set",
+            Self::RosterSet => "roster-set",
             Self::KeyCreated => "key-created",
             Self::KeyImported => "key-imported",
             Self::KeySuspended => "key-suspended",

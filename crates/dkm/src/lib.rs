@@ -69,7 +69,7 @@ pub use dkm_core::policy::Policy;
 pub use dkm_core::{Context, Digest, GroupId, KeyGuid, KeyId, Plaintext, Suite, Timestamp};
 pub use engine::{
     Compromise, Compromised, Destruction, KeyFate, NewKey, Ranges, Reprotected, Republished, RepublishedKey,
-    Rolled, RootKeyUse, RootKeys, Streamed, WindowsImport,
+    Rolled, RootKeyUse, RootKeys, Rosters, Streamed, WindowsImport,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use escrow::{Escrow, FolderEscrow};

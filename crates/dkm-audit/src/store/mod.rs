@@ -65,6 +65,8 @@ pub const BATCH_MAX: usize = 1024;
 pub struct Receipt {
     /// The entry's place in the log, from 0.
     pub index: u64,
+    /// The entry's bytes: the leaf.
+    pub entry: Vec<u8>,
     /// Hash of the entry's leaf.
     pub leaf: Digest,
     /// Proof that the leaf is in the checkpoint's tree.

@@ -267,7 +267,8 @@ impl State {
         let size = checkpoint.size;
         let receipts = entries.iter().zip(first..).map(|(entry, index)| {
             let proof = prove_inclusion(&added.nodes, index, size).map_err(TreeError::from)?;
-            Ok(Receipt { index, leaf: leaf_hash(entry), proof, checkpoint: Arc::clone(&told) })
+            let (leaf, checkpoint) = (leaf_hash(entry), Arc::clone(&told));
+            Ok(Receipt { index, entry: entry.clone(), leaf, proof, checkpoint })
         });
         let receipts: Result<Vec<_>, Error> = receipts.collect();
         (self.checkpoint, self.note, self.edge) = (checkpoint, note, edge);

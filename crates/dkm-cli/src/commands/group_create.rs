@@ -1,17 +1,21 @@
 //! `dkm group create`
 
+use std::path::PathBuf;
+
 use clap::Args;
-use dkm::blocking::NewGroup;
+use dkm::blocking::{Group, NewGroup};
 use dkm::repository::{GroupAccess, READERS_GROUP};
 use dkm::{ErrorKind, Location};
+use dkm_core::Digest;
 use dkm_core::policy::Wrap;
+use dkm_core::record::RosterRecord;
 use serde_json::json;
 
 use crate::context_pair::parse_pair;
 use crate::failure::{Failure, Result};
 use crate::shape::GroupShape;
 use crate::shell::Shell;
-use crate::{policy_field, warning, when};
+use crate::{control, policy_field, roster_file, warning, when};
 
 /// Make a group, with its first key
 ///
@@ -27,6 +31,8 @@ use crate::{policy_field, warning, when};
 Examples:
   dkm group create mail --description 'mailbox passwords'
   dkm group create mail --readers svc-mail --policy rotation_period=30d --policy lead_window=3d
+  dkm --repository https://keys.example.com group create mail --readers service:mail-1 \\
+      --readers service:dkmd --roster roster.toml
   dkm --repository ad://example.com group create mail --members 'DKM Exchange Servers' \\
       --creators svc-mail-1 --creators svc-mail-2 --owners 'DKM Owners'")]
 pub(crate) struct Arguments {
@@ -46,8 +52,8 @@ pub(crate) struct Arguments {
     /// Directory accounts and groups
     #[arg(long, visible_alias = "owners", value_name = "WHO")]
     owner: Vec<String>,
-    /// Active Directory: who sees everything about the group but its keys, to run dkm group audit: accounts and groups, which
-    /// dkm ad init --auditors names too. Repeatable
+    /// Active Directory and dkmd: who sees everything about the group but its keys: accounts and groups. In Active Directory
+    /// dkm ad init --auditors names them too, for dkm group audit. Repeatable
     #[arg(long, value_name = "WHO")]
     auditors: Vec<String>,
     /// What the group is for
@@ -56,6 +62,10 @@ pub(crate) struct Arguments {
     /// A field of the policy that is not the default; dkm policy show lists them. Repeatable
     #[arg(long, value_name = "FIELD=VALUE", value_parser = parse_pair)]
     policy: Vec<(String, String)>,
+    /// File with the group's roster, in TOML: who lets people in, and at which levels; docs/elevation.md. Later only those change
+    /// it whom it names: dkm roster propose
+    #[arg(long, value_name = "FILE")]
+    roster: Option<PathBuf>,
 }
 
 /// What helps an account that may not make it: there is no group yet whose owner could be asked.
@@ -63,6 +73,7 @@ const DENIED: &str = "ask who keeps the repository: you must be able to write to
                       root keys, and be in the Unix group that --readers names";
 
 pub(crate) fn run(arguments: Arguments, shell: &Shell) -> Result {
+    let roster = arguments.roster.as_deref().map(roster_file::read).transpose()?;
     let client = shell.client()?;
     let mut policy = client.default_policy();
     policy_field::apply(&mut policy, &arguments.policy)?;
@@ -77,21 +88,35 @@ pub(crate) fn run(arguments: Arguments, shell: &Shell) -> Result {
     let wraps = policy.wrap == Wrap::RootKey;
     let new = NewGroup { name: arguments.name, description: arguments.description, policy, access };
     let in_a_folder = matches!(shell.location()?, Location::Directory { .. });
-    let group = client.create_group(new).map_err(|error| {
+    let made = match roster {
+        Some(roster) => {
+            let roster = RosterRecord { created_at_ms: when::now().0, ..roster };
+            client.create_group_with_roster(new, roster)
+        }
+        None => client.create_group(new),
+    };
+    let group = made.map_err(|error| {
         let failure = Failure::from(error);
         if in_a_folder && failure.kind == ErrorKind::Denied { failure.help(DENIED) } else { failure }
     })?;
     let view = group.view()?;
     warning::about(&shell.terminal, &view);
+    let genesis = if arguments.roster.is_some() { Some(genesis(&group, shell)?) } else { None };
     let first = view.ring.keys.first();
     let value = json!({
         "group": GroupShape::of(&group),
         "key": first.map(|key| key.id().to_string()),
         "activates_at": first.map(|key| when::precise(key.activation())),
+        "roster": genesis.map(|digest| digest.to_string()),
     });
     shell.terminal.result(&value, || {
         let key = first.map_or_else(String::new, |key| format!(" Its first key is {}.", key.id()));
-        format!("Made the group {} ({}).{key}\n", group.name(), group.id())
+        let roster = genesis.map_or_else(String::new, |digest| {
+            format!(
+                "Its first roster is {digest}: tell that to those who approve, for whom it never changes.\n"
+            )
+        });
+        format!("Made the group {} ({}).{key}\n{roster}", group.name(), group.id())
     })?;
     if wraps && !in_a_folder {
         shell.terminal.note(format!(
@@ -104,4 +129,17 @@ pub(crate) fn run(arguments: Arguments, shell: &Shell) -> Result {
     }
     shell.terminal.note(format!("Next: dkm protect --group {} FILE -o FILE.dkm", group.name()));
     Ok(())
+}
+
+/// Reads the group's roster back, and remembers the first one.
+fn genesis(group: &Group, shell: &Shell) -> Result<Digest> {
+    let rosters = group.rosters(&dkm_lockbox::verify_roster)?;
+    control::pinned(shell, &rosters)?;
+    rosters.genesis.ok_or_else(|| {
+        Failure::new(
+            ErrorKind::Refused,
+            format!("group {} was made before, without a roster, by a run that was interrupted", group.id()),
+        )
+        .help("make one under another name")
+    })
 }

@@ -18,6 +18,13 @@ mod directory_group_add;
 mod directory_list;
 mod directory_member;
 mod doctor;
+mod elevate_answer;
+mod elevate_evidence;
+mod elevate_list;
+mod elevate_request;
+mod elevate_run;
+mod elevate_show;
+mod elevate_step;
 mod enrol;
 #[cfg(feature = "active-directory")]
 mod group_access;
@@ -54,6 +61,11 @@ mod reprotect;
 mod root_key_list;
 mod root_key_make;
 mod root_key_use;
+mod roster_apply;
+mod roster_check;
+mod roster_propose;
+mod roster_show;
+mod roster_sign;
 mod unprotect;
 mod whoami;
 
@@ -95,6 +107,12 @@ pub(crate) enum Command {
     #[cfg(feature = "active-directory")]
     #[command(subcommand)]
     Ad(Ad),
+    /// Ask for access to what a group protects, approve it, use it and end it
+    #[command(subcommand)]
+    Elevate(Elevate),
+    /// Check, show and change a group's roster: who lets people in
+    #[command(subcommand)]
+    Roster(Roster),
     Enrol(enrol::Arguments),
     Whoami(whoami::Arguments),
     /// Make, list and disable the accounts that a dkmd server knows
@@ -185,6 +203,52 @@ pub(crate) enum Audit {
     Ingest(audit_ingest::Arguments),
 }
 
+/// Commands on requests for elevated access.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Elevate {
+    Request(elevate_request::Arguments),
+    List(elevate_list::Arguments),
+    Show(elevate_show::Arguments),
+    /// Approve a request, as one of a level's approvers: shows what you sign, and has it signed by ssh-keygen
+    ///
+    /// What you sign is made here, from the request's records, and not taken from the server. Where you may read the group's
+    /// records, it is checked against them.
+    #[command(after_long_help = "\
+Examples:
+  dkm elevate approve 3f2a9c1b-e0d4-4f6d-8b7a-6c5d4e3f2a1b --key ~/.ssh/id_ed25519
+  dkm elevate approve 3f2a9c1b-e0d4-4f6d-8b7a-6c5d4e3f2a1b --key agent --as bob --level manager --dry-run")]
+    Approve(elevate_answer::Arguments),
+    /// Deny a request, whatever others say; a grant that is in use ends by it
+    #[command(
+        after_long_help = "Example:\n  dkm elevate deny 3f2a9c1b-e0d4-4f6d-8b7a-6c5d4e3f2a1b --key agent"
+    )]
+    Deny(elevate_answer::Arguments),
+    /// Take your own request back
+    #[command(after_long_help = "Example:\n  dkm elevate withdraw 3f2a9c1b-e0d4-4f6d-8b7a-6c5d4e3f2a1b")]
+    Withdraw(elevate_step::Arguments),
+    /// Begin to use what was approved: from now its time runs
+    #[command(after_long_help = "Example:\n  dkm elevate activate 3f2a9c1b-e0d4-4f6d-8b7a-6c5d4e3f2a1b")]
+    Activate(elevate_step::Arguments),
+    /// End a grant, or the request for one: who asked may, the approvers, and those whom the roster names
+    #[command(after_long_help = "Example:\n  dkm elevate revoke 3f2a9c1b-e0d4-4f6d-8b7a-6c5d4e3f2a1b")]
+    Revoke(elevate_step::Arguments),
+    /// Say that you have looked at what was done in an emergency
+    #[command(after_long_help = "Example:\n  dkm elevate review 3f2a9c1b-e0d4-4f6d-8b7a-6c5d4e3f2a1b")]
+    Review(elevate_step::Arguments),
+    Run(elevate_run::Arguments),
+    Evidence(elevate_evidence::Arguments),
+}
+
+/// Commands on rosters.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Roster {
+    Check(roster_check::Arguments),
+    Show(roster_show::Arguments),
+    Propose(roster_propose::Arguments),
+    Sign(roster_sign::Arguments),
+    Apply(roster_apply::Arguments),
+}
+
 /// Commands on the accounts of `dkmd`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Principal {
@@ -257,6 +321,12 @@ pub(crate) fn run(command: Command, shell: &Shell) -> Result {
         Command::Audit(Audit::Search(arguments)) => audit_search::run(&arguments, shell),
         Command::Audit(Audit::Prove(arguments)) => audit_prove::run(&arguments, shell),
         Command::Audit(Audit::Export(arguments)) => audit_export::run(&arguments, shell),
+        Command::Elevate(command) => elevate(command, shell),
+        Command::Roster(Roster::Check(arguments)) => roster_check::run(&arguments, shell),
+        Command::Roster(Roster::Show(arguments)) => roster_show::run(&arguments, shell),
+        Command::Roster(Roster::Propose(arguments)) => roster_propose::run(&arguments, shell),
+        Command::Roster(Roster::Sign(arguments)) => roster_sign::run(&arguments, shell),
+        Command::Roster(Roster::Apply(arguments)) => roster_apply::run(&arguments, shell),
         Command::Enrol(arguments) => enrol::run(&arguments, shell),
         Command::Whoami(arguments) => whoami::run(&arguments, shell),
         Command::Principal(Principal::Add(arguments)) => principal_add::run(&arguments, shell),
@@ -272,5 +342,21 @@ pub(crate) fn run(command: Command, shell: &Shell) -> Result {
         Command::Doctor(arguments) => doctor::run(&arguments, shell),
         Command::Completions(arguments) => completions::run(&arguments, shell),
         Command::Man(arguments) => man::run(&arguments, shell),
+    }
+}
+
+fn elevate(command: Elevate, shell: &Shell) -> Result {
+    match command {
+        Elevate::Request(arguments) => elevate_request::run(&arguments, shell),
+        Elevate::List(arguments) => elevate_list::run(&arguments, shell),
+        Elevate::Show(arguments) => elevate_show::run(&arguments, shell),
+        Elevate::Approve(arguments) => elevate_answer::approve(&arguments, shell),
+        Elevate::Deny(arguments) => elevate_answer::deny(&arguments, shell),
+        Elevate::Withdraw(arguments) => elevate_step::withdraw(&arguments, shell),
+        Elevate::Activate(arguments) => elevate_step::activate(&arguments, shell),
+        Elevate::Revoke(arguments) => elevate_step::revoke(&arguments, shell),
+        Elevate::Review(arguments) => elevate_step::review(&arguments, shell),
+        Elevate::Run(arguments) => elevate_run::run(&arguments, shell),
+        Elevate::Evidence(arguments) => elevate_evidence::run(&arguments, shell),
     }
 }

@@ -283,7 +283,7 @@ impl Counted {
 }
 
 /// The people of a roster whose signatures stand under a record, by id.
-fn signers<'a>(
+pub(super) fn signers<'a>(
     roster: &'a Roster,
     record: &RosterRecord,
     message: &[u8],

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 pub use chain::{RosterChain, RosterVersion};
 
+use crate::id::GroupId;
 use crate::record::{ApprovalLevel, ElevationRules, Person, RosterRecord};
 
 /// People and levels, without the place in the chain.
@@ -63,6 +64,18 @@ impl Roster {
             let count = level.approvers.iter().filter(|id| approved.contains(id.as_str())).count();
             u32::try_from(count).is_ok_and(|count| count < level.quorum)
         })
+    }
+
+    /// The people of this roster whose signatures stand under a change of it, by id. `verify` is as in
+    /// [`RosterChain::resolve`].
+    #[must_use]
+    pub fn signers(
+        &self,
+        record: &RosterRecord,
+        group: GroupId,
+        verify: &dyn Fn(&str, &[u8], &str) -> bool,
+    ) -> BTreeSet<&str> {
+        chain::signers(self, record, &record.signed_bytes(group), verify)
     }
 
     /// The levels that nobody can satisfy, because fewer approvers with a key are left than the quorum asks for.

@@ -134,6 +134,9 @@ pub struct OpenBlob {
     pub context: BTreeMap<String, String>,
     /// The blob, in Base64.
     pub blob: String,
+    /// Entries under the audit log's checkpoint that the caller has kept: the answer proves that its own extends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_size: Option<u64>,
 }
 
 /// What was in it. No `Debug`: it is a secret.
@@ -143,8 +146,15 @@ pub struct OpenedBlob {
     pub plaintext: zeroize::Zeroizing<String>,
     /// Index of the audit log's entry that was durable before it left.
     pub leaf: u64,
+    /// That entry, in Base64.
+    pub entry: String,
     /// Proof that the entry is in the checkpoint's tree: hashes in Base64.
     pub proof: Vec<String>,
     /// The log's signed checkpoint.
     pub checkpoint: String,
+    /// The log's verifier key, for who does not know it yet: whoever does, believes no other.
+    pub log_key: String,
+    /// Proof that the checkpoint's tree begins with that of the checkpoint of [`OpenBlob::known_size`]: hashes in Base64.
+    #[serde(default)]
+    pub consistency: Vec<String>,
 }

@@ -79,9 +79,7 @@ impl Server {
                 "group {} has no roster in force: nobody is let in by a grant",
                 chains.group
             ))
-            .advice(
-                "a group gets its roster when it is made: Client::create_group_with_roster of the library",
-            )
+            .advice("a group gets its roster when it is made: dkm group create --roster FILE")
         })
     }
 }

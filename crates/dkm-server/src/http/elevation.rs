@@ -209,6 +209,7 @@ pub(super) async fn unprotect(
 ) -> Answered<OpenedBlob> {
     let id = request_id(&id)?;
     let group = server.group_of(id).await?;
+    let known_size = open.known_size;
     let context = context(&open.context)?;
     let blob =
         BASE64_STANDARD.decode(&open.blob).map_err(|_| Problem::invalid("the blob is not in Base64"))?;
@@ -256,10 +257,20 @@ pub(super) async fn unprotect(
     if !matches!(seen.status, dkm_lockbox::Status::Active { .. }) {
         return Err(Problem::conflict(format!("the request is {}", seen.status)));
     }
+    let hashes = |proof: &[Digest]| -> Vec<String> {
+        proof.iter().map(|hash| BASE64_STANDARD.encode(hash.as_bytes())).collect()
+    };
+    let consistency = match known_size {
+        Some(size) => server.audit().prove_extends(size, &receipt.checkpoint)?,
+        None => Vec::new(),
+    };
     Ok(Json(OpenedBlob {
         plaintext: Zeroizing::new(BASE64_STANDARD.encode(&*plaintext)),
         leaf: receipt.index,
-        proof: receipt.proof.iter().map(|hash| BASE64_STANDARD.encode(hash.as_bytes())).collect(),
+        entry: BASE64_STANDARD.encode(&receipt.entry),
+        proof: hashes(&receipt.proof),
         checkpoint: String::from_utf8_lossy(&receipt.checkpoint).into_owned(),
+        log_key: server.audit().log().key().to_string(),
+        consistency: hashes(&consistency),
     }))
 }

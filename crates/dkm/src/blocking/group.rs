@@ -4,13 +4,15 @@ use std::io::{Read, Seek, Write};
 use std::sync::Arc;
 
 use dkm_core::policy::Policy;
+use dkm_core::record::RosterRecord;
+use dkm_core::roster::RosterVersion;
 use dkm_core::windows::WindowsKey;
 use dkm_core::{Context, GroupId, KeyGuid, KeyId, Plaintext};
 
 use crate::background::Background;
 use crate::engine::{
     Compromise, Compromised, Destruction, Engine, Need, NewKey, Override, Ranges, Reprotected, Rolled,
-    Streamed, WindowsImport,
+    Rosters, Streamed, WindowsImport,
 };
 use crate::view::View;
 use crate::{Error, Result};
@@ -247,6 +249,29 @@ impl Group {
     /// As [`Group::set_policy`].
     pub fn check_policy(&self, policy: &Policy) -> Result<()> {
         self.engine().check_policy(policy, false)
+    }
+
+    /// The group's rosters and policies, read now: who lets people in, and which versions count. `verify` tells whether a
+    /// signature over a message was made with the key of an OpenSSH line; `dkm-lockbox` has one.
+    ///
+    /// # Errors
+    /// No replica answers, or this account was denied.
+    pub fn rosters(&self, verify: &dyn Fn(&str, &[u8], &str) -> bool) -> Result<Rosters> {
+        self.engine().rosters(verify)
+    }
+
+    /// Writes the next version of the roster, as an owner. Its signatures count, not who writes it: what lacks one is
+    /// refused here, and would be ignored by every reader.
+    ///
+    /// # Errors
+    /// [`Error::NoRight`]; [`Error::Refused`] if it follows another version than the last, its signatures do not satisfy
+    /// that one's levels, or another was faster; [`Error::Invalid`] for a roster that can't be; the journal fails.
+    pub fn set_roster(
+        &self,
+        roster: &RosterRecord,
+        verify: &dyn Fn(&str, &[u8], &str) -> bool,
+    ) -> Result<RosterVersion> {
+        self.engine().set_roster(roster, verify)
     }
 
     /// Makes a successor now; it protects after the activation delay. A key that waits already is returned instead.

@@ -14,6 +14,7 @@ mod refresh;
 mod republish;
 mod rollover;
 mod root_keys;
+mod rosters;
 mod snapshot;
 mod spread;
 mod unknown;
@@ -41,6 +42,7 @@ pub use lifecycle::{NewKey, Rolled};
 pub use republish::{KeyFate, Republished, RepublishedKey};
 pub(crate) use rollover::Made;
 pub use root_keys::{RootKeyUse, RootKeys};
+pub use rosters::Rosters;
 pub use watched::Ranges;
 pub use windows_import::WindowsImport;
 

@@ -14,6 +14,7 @@ mod panics;
 mod policy;
 mod republish;
 mod rollover;
+mod rosters;
 mod unknown;
 mod waiting;
 mod windows;

@@ -1,0 +1,241 @@
+//! A request as its records say, whatever else a server says of it.
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use dkm::ErrorKind;
+use dkm_core::{Context, RequestId, Timestamp};
+use dkm_lockbox::{Elevation, Event, Mode, Record, Request, Scope, Status, shown};
+use dkm_remote::wire::elevation::RequestView;
+use serde_json::{Value, json};
+
+use crate::control::Control;
+use crate::failure::{Failure, Result};
+use crate::shell::Shell;
+use crate::terminal::count;
+use crate::{duration, when};
+
+/// A request, and what came of it.
+pub(crate) struct Asked {
+    pub(crate) elevation: Elevation,
+    pub(crate) records: Vec<Record>,
+    /// What the server says beside them.
+    view: RequestView,
+}
+
+/// Reads the id of a request.
+pub(crate) fn request_id(text: &str) -> std::result::Result<RequestId, String> {
+    text.parse().map_err(|error: dkm_core::id::ParseIdError| error.to_string())
+}
+
+impl Asked {
+    /// Asks the server for a request.
+    pub(crate) fn of(shell: &Shell, request: RequestId) -> Result<Self> {
+        Self::from_view(shell.elevations()?.show(request)?, Some(request))
+    }
+
+    /// Takes what a server has said; `request` is the one that it was asked for.
+    pub(crate) fn from_view(view: RequestView, request: Option<RequestId>) -> Result<Self> {
+        let odd = |why: String| {
+            Failure::new(ErrorKind::Corrupt, format!("what the server says of the request is not understood: {why}"))
+                .help("if the server is of a newer version, upgrade this program; otherwise tell who keeps the server")
+        };
+        let mut records = Vec::new();
+        for text in &view.records {
+            let bytes =
+                BASE64_STANDARD.decode(text).map_err(|_| odd("a record is not in Base64".to_owned()))?;
+            records.push(Record::decode(&bytes).map_err(|error| odd(error.to_string()))?);
+        }
+        let (first, rest) = records.split_first().ok_or_else(|| odd("it has no records".to_owned()))?;
+        let elevation = Elevation::replay(first, rest).map_err(|error| odd(error.to_string()))?;
+        let asked = elevation.request();
+        asked.check().map_err(|error| odd(error.to_string()))?;
+        if request.is_some_and(|id| id != asked.id) {
+            return Err(odd(format!("it is another request, {}", asked.id)));
+        }
+        Ok(Self { elevation, records, view })
+    }
+
+    /// What was asked for.
+    pub(crate) fn request(&self) -> &Request {
+        self.elevation.request()
+    }
+
+    /// What it has come to: as this program finds it itself, where it can.
+    pub(crate) fn status(&self, control: Option<&Control>) -> (String, bool) {
+        let found = control.and_then(|control| {
+            let in_force = control.in_force(self.request())?;
+            Some(self.elevation.status(control.now(), &in_force))
+        });
+        match found {
+            Some(status) => (status.to_string(), true),
+            None => (shown(&self.view.status_text), false),
+        }
+    }
+
+    /// The name of what it has come to, as the server says.
+    pub(crate) fn told_status(&self) -> String {
+        shown(&self.view.status)
+    }
+
+    /// When access ends, as far as the records or the server say.
+    pub(crate) fn until(&self) -> Option<Timestamp> {
+        let own = self.elevation.interval().map(|(_, until)| until);
+        own.or(self.view.until_ms.map(Timestamp))
+    }
+
+    /// Levels that have not approved, in their order, with how many are missing and who may. What the server says where
+    /// this program can't tell itself.
+    pub(crate) fn missing(&self, control: Option<&Control>) -> Vec<(String, u32, Vec<String>)> {
+        let found = control.and_then(|control| {
+            let in_force = control.in_force(self.request())?;
+            let missing = self.elevation.missing(&in_force).ok()?;
+            let level = |(level, people): (&dkm_core::record::ApprovalLevel, u32)| {
+                (level.name.clone(), people, level.approvers.clone())
+            };
+            Some(missing.into_iter().map(level).collect())
+        });
+        found.unwrap_or_else(|| {
+            let told = self.view.missing.iter();
+            told.map(|level| (level.level.clone(), level.people, level.approvers.clone())).collect()
+        })
+    }
+
+    /// The lines of the request for people, by name.
+    pub(crate) fn facts(&self, control: Option<&Control>) -> Vec<(&'static str, String)> {
+        let request = self.request();
+        let (status, own) = self.status(control);
+        let status = if own { status } else { format!("{status} (as the server says)") };
+        let mut facts = vec![
+            ("request", request.id.to_string()),
+            ("status", status),
+            ("group", request.group.to_string()),
+            (
+                "requester",
+                format!("{} ({})", shown(&request.requester.person), shown(&request.requester.account)),
+            ),
+            ("reason", shown(&request.reason)),
+        ];
+        if !request.ticket.is_empty() {
+            facts.push(("ticket", shown(&request.ticket)));
+        }
+        if request.break_glass {
+            facts.push(("emergency", "yes: to be reviewed afterwards".to_owned()));
+        }
+        facts.push(("for", scope_text(request)));
+        facts.push(("duration", duration::format(request.duration_s.saturating_mul(1_000))));
+        facts.push(("made", when::second(request.made)));
+        facts.push(("approve until", when::second(request.not_after)));
+        if let Some((since, until)) = self.elevation.interval() {
+            facts.push(("access", format!("{} to {}", when::second(since), when::second(until))));
+            let (blobs, bytes) = self.elevation.used();
+            facts.push(("used", format!("{}, {bytes} bytes", count(blobs, "blob"))));
+        }
+        let missing: Vec<String> = self
+            .missing(control)
+            .iter()
+            .map(|(level, people, approvers)| {
+                let approvers: Vec<String> = approvers.iter().map(|id| shown(id)).collect();
+                format!("{:?}: {people} of {}", shown(level), approvers.join(", "))
+            })
+            .collect();
+        if !missing.is_empty() && !self.elevation.is_over() {
+            facts.push(("still to approve", missing.join("\n")));
+        }
+        let history: Vec<String> = self.records.iter().map(|record| event_text(&record.event)).collect();
+        facts.push(("history", history.join("\n")));
+        facts
+    }
+
+    /// The request in JSON.
+    pub(crate) fn json(&self, control: Option<&Control>) -> Value {
+        let request = self.request();
+        let (status, own) = self.status(control);
+        let missing: Vec<_> = self
+            .missing(control)
+            .iter()
+            .map(|(level, people, approvers)| json!({"level": level, "people": people, "approvers": approvers}))
+            .collect();
+        let history: Vec<_> = self
+            .records
+            .iter()
+            .map(|record| {
+                json!({"number": record.number, "event": record.event.name(), "time": when::precise(record.event.at())})
+            })
+            .collect();
+        json!({
+            "request": request.id.to_string(),
+            "group": request.group.to_string(),
+            "instance": request.instance.to_string(),
+            "status": if own { self.own_name(control) } else { self.told_status() },
+            "status_text": status,
+            "status_verified": own,
+            "requester": {"person": request.requester.person, "account": request.requester.account},
+            "reason": request.reason,
+            "ticket": request.ticket,
+            "mode": request.mode.to_string(),
+            "emergency": request.break_glass,
+            "scope": request.scope.as_ref().map(scope_json),
+            "duration_s": request.duration_s,
+            "made": when::precise(request.made),
+            "not_after": when::precise(request.not_after),
+            "until": self.until().map(when::precise),
+            "missing": missing,
+            "history": history,
+        })
+    }
+
+    fn own_name(&self, control: Option<&Control>) -> String {
+        let name = control.and_then(|control| {
+            let in_force = control.in_force(self.request())?;
+            Some(self.elevation.status(control.now(), &in_force).name().to_owned())
+        });
+        name.unwrap_or_else(|| self.told_status())
+    }
+
+    /// Whether the server says that access is given.
+    pub(crate) fn is_active(&self) -> bool {
+        let active = Status::Active { until: Timestamp::MAX };
+        self.view.status == active.name()
+    }
+}
+
+/// What is asked for, in a few words.
+pub(crate) fn scope_text(request: &Request) -> String {
+    let Some(scope) = &request.scope else { return "every key of the group (direct)".to_owned() };
+    let mut parts: Vec<String> = scope.blobs.iter().map(|blob| format!("blob {blob}")).collect();
+    parts.extend(pairs(&scope.context).map(|(key, value)| format!("{key}={value}")));
+    parts.push(format!("at most {} and {} bytes", count(scope.count_max, "blob"), scope.bytes_max));
+    match request.mode {
+        Mode::Brokered => parts.join("\n"),
+        Mode::Direct => "every key of the group (direct)".to_owned(),
+    }
+}
+
+fn pairs(context: &Context) -> impl Iterator<Item = (String, String)> {
+    let text = |bytes: &[u8]| shown(&String::from_utf8_lossy(bytes));
+    context.pairs().map(move |(key, value)| (text(key), text(value))).collect::<Vec<_>>().into_iter()
+}
+
+fn scope_json(scope: &Scope) -> Value {
+    let context: Vec<_> = scope
+        .context
+        .pairs()
+        .map(|(key, value)| json!([String::from_utf8_lossy(key), String::from_utf8_lossy(value)]))
+        .collect();
+    let blobs: Vec<String> = scope.blobs.iter().map(ToString::to_string).collect();
+    json!({"blobs": blobs, "context": context, "count_max": scope.count_max, "bytes_max": scope.bytes_max})
+}
+
+fn event_text(event: &Event) -> String {
+    let more = match event {
+        Event::Answered { answer, .. } => {
+            format!(" by {} at level {:?}", shown(&answer.approver), shown(&answer.level))
+        }
+        Event::Revoked { by, .. } | Event::Reviewed { by, .. } => format!(" by {}", shown(by)),
+        Event::Activated { until, .. } => format!(" until {}", when::second(*until)),
+        Event::Opened { blob, bytes, .. } | Event::Continued { blob, bytes, .. } => {
+            format!(" blob {blob}, {bytes} bytes")
+        }
+        _ => String::new(),
+    };
+    format!("{}  {}{more}", when::second(event.at()), event.name())
+}

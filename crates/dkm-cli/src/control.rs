@@ -1,0 +1,67 @@
+//! What is in force in a group, read from its records and verified by this program itself.
+
+use dkm::{ErrorKind, Rosters};
+use dkm_core::{GroupId, Timestamp};
+use dkm_lockbox::{InForce, Request, verify_roster, verify_sshsig};
+
+use crate::failure::Result;
+use crate::pin::Pin;
+use crate::shell::Shell;
+
+/// What is in force in a group, or why that can't be told.
+pub(crate) enum Control {
+    /// Read, and verified from the first roster that is remembered.
+    Read(Box<Rosters>),
+    /// This account may not read the group's records.
+    Withheld(String),
+}
+
+/// Reads a group's control records, where this account may.
+pub(crate) fn read(shell: &Shell, group: GroupId) -> Result<Control> {
+    let read = shell.client()?.group(&group.to_string()).and_then(|group| group.rosters(&verify_roster));
+    match read {
+        Ok(rosters) => {
+            pinned(shell, &rosters)?;
+            Ok(Control::Read(Box::new(rosters)))
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::NotFound) => {
+            Ok(Control::Withheld(error.to_string()))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The first roster never changes: whoever shows another shows another group.
+pub(crate) fn pinned(shell: &Shell, rosters: &Rosters) -> Result {
+    let Some(genesis) = rosters.genesis else { return Ok(()) };
+    let pin = Pin::of("roster", &rosters.group.to_string())?;
+    pin.must_be(&format!("the first roster of group {}", rosters.group), &genesis.to_string(), shell)
+}
+
+/// The server that a group's requests are made to stays the same.
+pub(crate) fn pinned_instance(shell: &Shell, request: &Request) -> Result {
+    let pin = Pin::of("instance", &request.group.to_string())?;
+    let what = format!("the server that keeps the requests of group {}", request.group);
+    pin.must_be(&what, &request.instance.to_string(), shell)
+}
+
+impl Control {
+    /// The rosters, if they were read.
+    pub(crate) fn rosters(&self) -> Option<&Rosters> {
+        match self {
+            Self::Read(rosters) => Some(rosters),
+            Self::Withheld(_) => None,
+        }
+    }
+
+    /// What is in force for a request, if it was read and there is a roster in force.
+    pub(crate) fn in_force(&self, request: &Request) -> Option<InForce<'_>> {
+        let rosters = self.rosters()?;
+        InForce::new(request.instance, rosters.group, &rosters.policies, &rosters.chain, &verify_sshsig)
+    }
+
+    /// The time of the reading, or of this machine.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.rosters().map_or_else(crate::when::now, |rosters| rosters.now)
+    }
+}

@@ -1,0 +1,117 @@
+//! Rosters, changed by who may, and by nobody else.
+
+use crate::world::World;
+
+#[test]
+fn a_roster_is_checked_shown_and_changed_by_those_whom_it_names() {
+    let world = World::new();
+    let checked = world.person("dave", &["roster", "check", "../roster.toml"]).succeeded();
+    assert!(checked.text().contains("level 2 \"legal\": 1 of \"carol\""), "{}", checked.text());
+    let shown = world.person("dave", &["roster", "show", "--json"]).succeeded().json();
+    assert_eq!(shown["versions"][0]["digest"], shown["genesis"]);
+    let toml = world.person("dave", &["roster", "show", "--toml"]).succeeded().text();
+    let quorum = toml.replace("approvers = [\"carol\"]", "approvers = [\"carol\", \"dave\"]");
+    assert_ne!(toml, quorum, "{toml}");
+    std::fs::write(world.at("next.toml"), quorum).unwrap();
+
+    let propose = ["roster", "propose", &world.group, "../next.toml", "-o", "../p"];
+    let proposed = world.person("dave", &propose).succeeded();
+    assert!(proposed.text().contains("- level 2 \"legal\": 1 of \"carol\"\n"), "{}", proposed.text());
+    assert!(
+        proposed.text().contains("+ level 2 \"legal\": 1 of \"carol\", \"dave\"\n"),
+        "{}",
+        proposed.text()
+    );
+    // An owner alone can't: neither without signatures, nor with one level's.
+    world
+        .of("service:mail", &["roster", "apply", "../p"])
+        .exits(7)
+        .says("level \"manager\" lacks 1 signature of alice, bob");
+    sign(&world, "carol", "../p");
+    world.of("service:mail", &["roster", "apply", "../p"]).exits(7).says("level \"manager\" lacks");
+    sign(&world, "bob", "../p");
+    let applied = world.of("service:mail", &["roster", "apply", "../p", "--json"]).succeeded().json();
+    assert_eq!(applied["version"], 2);
+    let waiting = world.person("dave", &["roster", "show"]).succeeded().text();
+    assert!(waiting.contains("takes effect at") && waiting.contains("+ level 2"), "{waiting}");
+    let json = world.person("dave", &["roster", "show", "--json"]).succeeded().json();
+    assert_eq!(
+        (&json["versions"][1]["waits"], &json["versions"][1]["in_force"]),
+        (&true.into(), &false.into())
+    );
+    assert_eq!(json["versions"][1]["signed_by"], serde_json::json!(["bob", "carol"]));
+    // What follows the first version is too late.
+    world.of("service:mail", &["roster", "apply", "../p"]).succeeded();
+}
+
+fn sign(world: &World, who: &str, proposal: &str) {
+    let key = world.key(who);
+    let key = if key.exists() { key.to_str().unwrap().to_owned() } else { "agent".to_owned() };
+    let words = ["roster", "sign", proposal, "--as", who, "--key", &key, "--json"];
+    let seen = world.person(who, &[&words[..], &["--dry-run"]].concat()).succeeded();
+    assert!(seen.stderr.contains("+ level 2"), "{}", seen.stderr);
+    let digest = seen.json()["digest"].as_str().unwrap().to_owned();
+    world.person(who, &[&words[..], &["--yes", "--digest", &digest]].concat()).succeeded();
+}
+
+#[test]
+fn an_owner_who_writes_past_the_command_changes_nothing_and_is_seen() {
+    use dkm_core::record::Record;
+    let world = World::new();
+    let request = world.request(&[]);
+    let one_level = world.roster().replace("[[levels]]\nname = \"legal\"\napprovers = [\"carol\"]\n\n", "");
+    std::fs::write(world.at("next.toml"), one_level).unwrap();
+    world.person("dave", &["roster", "propose", &world.group, "../next.toml", "-o", "../p"]).succeeded();
+    let file: serde_json::Value = serde_json::from_slice(&std::fs::read(world.at("p")).unwrap()).unwrap();
+    let bytes =
+        base64::Engine::decode(&base64::prelude::BASE64_STANDARD, file["record"].as_str().unwrap()).unwrap();
+    let (group, record) = Record::decode(&bytes).unwrap();
+    let url = world.server.url(&world.at("service-mail/credentials"));
+    let repository = dkm_remote::RemoteRepository::open(url.parse().unwrap(), dkm_remote::Limits::default());
+    let mut replica = dkm::repository::Repository::connect(&repository, 0).unwrap();
+    let slot = record.slot(group, 0);
+    let put = replica.put(group, dkm_core::Room::Control, &slot, &bytes).unwrap();
+    assert_eq!(put, dkm::repository::Put::Created);
+    let seen = world
+        .person("dave", &["roster", "show"])
+        .succeeded()
+        .says("does not count: its signatures do not satisfy");
+    assert!(seen.text().contains("level 2 \"legal\""), "{}", seen.text());
+    world.answer("bob", "approve", &request, &[]).succeeded();
+    world.person("alice", &["elevate", "activate", &request]).exits(7).says("pending");
+}
+
+#[test]
+fn another_first_roster_than_the_one_that_was_seen_is_not_believed() {
+    let world = World::new();
+    let request = world.request(&[]);
+    world.person("bob", &["roster", "show"]).succeeded();
+    let pin = world.at(&format!("person-bob/.local/state/dkm/pins/roster/{}", world.group));
+    std::fs::write(&pin, "00".repeat(32)).unwrap();
+    world.person("bob", &["roster", "show"]).exits(5).says("and was 00000");
+    world.answer("bob", "approve", &request, &[]).exits(5).says("first roster");
+}
+
+#[test]
+fn who_checked_before_does_not_approve_unchecked() {
+    let world = World::new();
+    let request = world.request(&[]);
+    // Alice's other account is no auditor, and has seen no roster: she is told what was not checked.
+    let more = ["--as", "bob", "--level", "manager"];
+    let seen = world.statement("alice-2", "approve", &request, &more).succeeded();
+    assert!(seen.stderr.contains("NOT CHECKED"), "{}", seen.stderr);
+    let pins = world.at("person-alice-2/.local/state/dkm/pins/roster");
+    std::fs::create_dir_all(&pins).unwrap();
+    std::fs::write(pins.join(&world.group), "00".repeat(32)).unwrap();
+    world.statement("alice-2", "approve", &request, &more).exits(4).says("and can't now");
+    world.statement("alice-2", "deny", &request, &more).succeeded();
+}
+
+#[test]
+fn files_that_are_none_are_told_so() {
+    let world = World::new();
+    std::fs::write(world.at("bad.toml"), world.roster().replace("revokers", "revoker")).unwrap();
+    world.person("dave", &["roster", "check", "../bad.toml"]).exits(2).says("unknown field revoker");
+    world.person("dave", &["roster", "check", "../none.toml"]).exits(3);
+    world.person("dave", &["roster", "sign", "../roster.toml", "--as", "dave", "--key", "agent"]).exits(2);
+}

@@ -1,0 +1,145 @@
+//! Elevated access: asked for, approved, used, ended, at a repository's first server.
+
+use dkm::Result;
+use dkm_core::{GroupId, RequestId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use ureq::http::Method;
+
+use crate::http::Body;
+use crate::problem;
+use crate::repository::{RemoteRepository, is_success, parsed};
+use crate::wire::elevation::{
+    EvidenceView, NewAnswer, NewRequest, OpenBlob, OpenedBlob, RequestView, Requests,
+};
+
+/// Longest answer that is taken, in bytes: a request's records, or a list of requests.
+const ANSWER_LEN_MAX: usize = 64 * 1024 * 1024;
+
+/// Requests for elevated access at a repository's first server. What it says of a request beside the records is not
+/// verified here, and the records not either: `dkm-lockbox` does that.
+#[derive(Debug, Clone)]
+pub struct Elevations(RemoteRepository);
+
+impl Elevations {
+    /// Those of this repository.
+    #[must_use]
+    pub const fn of(repository: RemoteRepository) -> Self {
+        Self(repository)
+    }
+
+    /// Asks for access.
+    ///
+    /// # Errors
+    /// [`Denied`](dkm::ErrorKind::Denied) to who is no person of the group's roster, or for what it does not allow;
+    /// [`Usage`](dkm::ErrorKind::Usage) for a request that can't be; [`Refused`](dkm::ErrorKind::Refused) for a group
+    /// without a roster in force; [`Unavailable`](dkm::ErrorKind::Unavailable).
+    pub fn ask(&self, group: GroupId, new: &NewRequest) -> Result<RequestView> {
+        let what = format!("a request for group {group}");
+        self.post(&what, &format!("/v1/groups/{group}/requests"), Some(new))
+    }
+
+    /// The requests of a group, the newest first. Each comes with its first record alone.
+    ///
+    /// # Errors
+    /// As [`Elevations::ask`].
+    pub fn list(&self, group: GroupId) -> Result<Vec<RequestView>> {
+        let what = format!("the requests of group {group}");
+        let all: Requests = self.call(&what, Method::GET, &format!("/v1/groups/{group}/requests"), None)?;
+        Ok(all.requests)
+    }
+
+    /// A request and what came of it.
+    ///
+    /// # Errors
+    /// [`NotFound`](dkm::ErrorKind::NotFound); as [`Elevations::ask`].
+    pub fn show(&self, request: RequestId) -> Result<RequestView> {
+        self.call(&format!("request {request}"), Method::GET, &format!("/v1/requests/{request}"), None)
+    }
+
+    /// What the answers to a request can be verified by without DKM.
+    ///
+    /// # Errors
+    /// As [`Elevations::show`].
+    pub fn evidence(&self, request: RequestId) -> Result<EvidenceView> {
+        let what = format!("the evidence of request {request}");
+        self.call(&what, Method::GET, &format!("/v1/requests/{request}/evidence"), None)
+    }
+
+    /// Gives an approver's signed answer.
+    ///
+    /// # Errors
+    /// As [`Elevations::show`]; [`Refused`](dkm::ErrorKind::Refused) if it comes too early or too late.
+    pub fn answer(&self, request: RequestId, answer: &NewAnswer) -> Result<RequestView> {
+        self.post(&format!("the answer to request {request}"), &path(request, "answers"), Some(answer))
+    }
+
+    /// Takes one's own request back.
+    ///
+    /// # Errors
+    /// As [`Elevations::answer`].
+    pub fn withdraw(&self, request: RequestId) -> Result<RequestView> {
+        self.step(request, "withdrawal")
+    }
+
+    /// Begins to use one's own access: from now its time runs.
+    ///
+    /// # Errors
+    /// As [`Elevations::answer`].
+    pub fn activate(&self, request: RequestId) -> Result<RequestView> {
+        self.step(request, "activation")
+    }
+
+    /// Ends access, or the request for it.
+    ///
+    /// # Errors
+    /// As [`Elevations::answer`].
+    pub fn revoke(&self, request: RequestId) -> Result<RequestView> {
+        self.step(request, "revocation")
+    }
+
+    /// Says that one has looked at what was done in an emergency.
+    ///
+    /// # Errors
+    /// As [`Elevations::answer`].
+    pub fn review(&self, request: RequestId) -> Result<RequestView> {
+        self.step(request, "review")
+    }
+
+    /// Has the server open a blob under one's grant. The receipt that comes with it is not verified here.
+    ///
+    /// # Errors
+    /// As [`Elevations::answer`]; [`Usage`](dkm::ErrorKind::Usage) for a blob that does not open, or is too long.
+    pub fn open(&self, request: RequestId, blob: &OpenBlob) -> Result<OpenedBlob> {
+        self.post(&format!("opening a blob under request {request}"), &path(request, "unprotect"), Some(blob))
+    }
+
+    fn step(&self, request: RequestId, step: &str) -> Result<RequestView> {
+        self.post(&format!("the {step} of request {request}"), &path(request, step), None::<&()>)
+    }
+
+    fn post<T: DeserializeOwned>(&self, what: &str, path: &str, body: Option<&impl Serialize>) -> Result<T> {
+        let body = body.map(serde_json::to_vec).transpose();
+        let body = body.map_err(|error| dkm::Error::Invalid(format!("{what}: {error}")))?;
+        self.call(what, Method::POST, path, body.as_deref())
+    }
+
+    fn call<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        method: Method,
+        path: &str,
+        body: Option<&[u8]>,
+    ) -> Result<T> {
+        let body = body.map_or(Body::None, Body::Json);
+        let (location, answer) = self.0.shared().ask_first(what, method, path, body, ANSWER_LEN_MAX)?;
+        if !is_success(&answer) {
+            return Err(problem::decision(&location, what, &answer));
+        }
+        Ok(parsed(&location, what, &answer)?)
+    }
+}
+
+fn path(request: RequestId, step: &str) -> String {
+    format!("/v1/requests/{request}/{step}")
+}

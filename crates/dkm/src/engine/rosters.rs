@@ -1,0 +1,143 @@
+//! A group's rosters: read, verified from the pinned first one, and followed by the next.
+
+use dkm_core::policy::PolicyChain;
+use dkm_core::record::{Record, RosterRecord};
+use dkm_core::roster::{RosterChain, RosterVersion};
+use dkm_core::slot::Attestation;
+use dkm_core::{Digest, GroupId, Room, SlotName, Timestamp};
+
+use super::lifecycle::{ATTEMPTS, refused};
+use super::{Engine, Need};
+use crate::journal::EventKind;
+use crate::repository::Put;
+use crate::{Error, Result};
+
+const WHAT: &str = "changing the roster";
+
+/// Tells whether a signature over a message was made with the key of an OpenSSH line.
+type Verify<'a> = &'a dyn Fn(&str, &[u8], &str) -> bool;
+
+/// A group's rosters and policies, as they were read.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Rosters {
+    /// The group.
+    pub group: GroupId,
+    /// When they were read.
+    pub now: Timestamp,
+    /// Digest of the first roster, as the group's own record pins it; none for a group without one.
+    pub genesis: Option<Digest>,
+    /// The versions that count, and what is in force.
+    pub chain: RosterChain,
+    /// The policies.
+    pub policies: PolicyChain,
+    records: Vec<(Digest, RosterRecord, Attestation)>,
+}
+
+impl Rosters {
+    /// A roster's record, whether it counts or not.
+    #[must_use]
+    pub fn record(&self, digest: Digest) -> Option<&RosterRecord> {
+        self.records.iter().find(|(of, ..)| *of == digest).map(|(_, record, _)| record)
+    }
+
+    /// Why a record would not count if it were written now; none if it would.
+    #[must_use]
+    pub fn why_not(&self, record: &RosterRecord, verify: Verify<'_>) -> Option<String> {
+        let digest = Digest::of(&Record::Roster(record.clone()).encode(self.group));
+        let attested =
+            Attestation { creator: dkm_core::Principal::default(), created: self.now, template_ok: true };
+        let next = [(digest, record, &attested)];
+        let all = self.records.iter().map(|(digest, record, attested)| (*digest, record, attested));
+        let chain = RosterChain::resolve(all.chain(next), self.group, self.genesis, self.now, verify);
+        chain.ignored().iter().find(|(of, _)| *of == digest).map(|(_, why)| why.clone())
+    }
+}
+
+impl Engine {
+    /// Reads all replicas, and resolves what they hold.
+    pub(crate) fn rosters(&self, verify: Verify<'_>) -> Result<Rosters> {
+        self.refresh(Need::Fresh)?;
+        let now = self.parts.clock.now();
+        let mut genesis = None;
+        let mut records = Vec::new();
+        let policies = {
+            let state = self.state();
+            for seen in state.member.records().filter(|seen| seen.room == Room::Control) {
+                match &seen.record {
+                    // There is one slot for it, so there is one pin, for ever.
+                    Record::Group(group) if seen.name == seen.record.slot(self.group, 0) => {
+                        genesis = group.roster_genesis;
+                    }
+                    Record::Roster(roster) => {
+                        records.push((seen.digest, roster.clone(), seen.attested.clone()));
+                    }
+                    _ => {}
+                }
+            }
+            state.member.ring().policies.clone()
+        };
+        let all = records.iter().map(|(digest, record, attested)| (*digest, record, attested));
+        let chain = RosterChain::resolve(all, self.group, genesis, now, verify);
+        Ok(Rosters { group: self.group, now, genesis, chain, policies, records })
+    }
+
+    /// Writes the next version, if it counts.
+    pub(crate) fn set_roster(&self, roster: &RosterRecord, verify: Verify<'_>) -> Result<RosterVersion> {
+        let record = Record::Roster(roster.clone());
+        let bytes = record.encode(self.group);
+        Record::decode(&bytes).map_err(|error| Error::Invalid(format!("the roster can't be: {error}")))?;
+        let digest = Digest::of(&bytes);
+        let before = self.rosters(verify)?;
+        self.must_own(WHAT)?;
+        let counts = |rosters: &Rosters| {
+            rosters.chain.versions().iter().find(|version| version.digest == digest).cloned()
+        };
+        if let Some(version) = counts(&before) {
+            return Ok(version);
+        }
+        if before.genesis.is_none() {
+            return Err(refused(
+                WHAT,
+                "the group was made without a roster, and gets none later",
+                "make a group with one (dkm group create --roster FILE), and re-protect into it",
+            ));
+        }
+        if roster.previous != before.chain.tips() {
+            return Err(refused(
+                WHAT,
+                "it does not follow the last version that the group has",
+                "propose it anew (dkm roster propose), and have it signed again",
+            ));
+        }
+        if let Some(why) = before.why_not(roster, verify) {
+            return Err(refused(
+                WHAT,
+                why,
+                "have those sign who are missing: dkm roster sign; dkm roster show names them",
+            ));
+        }
+        self.record(EventKind::RosterSet, None, None, |event| {
+            event.detail = Some(format!("version {}", roster.version));
+        })?;
+        let mut after = None;
+        for attempt in 0..ATTEMPTS {
+            let slot = SlotName::for_chained("roster", &roster.previous, attempt);
+            let put = self.put_everywhere(&record, &slot)?;
+            let read = self.rosters(verify)?;
+            // What took the slot need not count: then the next one is as good.
+            let goes_on = put != Put::Created && read.chain.tips() == before.chain.tips();
+            after = Some(read);
+            if !goes_on {
+                break;
+            }
+        }
+        after.as_ref().and_then(counts).ok_or_else(|| {
+            refused(
+                WHAT,
+                "another version was written at the same time",
+                "look at it (dkm roster show), and propose yours anew",
+            )
+        })
+    }
+}
