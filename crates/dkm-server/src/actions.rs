@@ -33,11 +33,12 @@ pub enum Action {
     Review,
     EndAccess,
     Unprotect,
+    ReadAudit,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Start,
         Self::Stop,
         Self::Recover,
@@ -65,6 +66,7 @@ impl Action {
         Self::Review,
         Self::EndAccess,
         Self::Unprotect,
+        Self::ReadAudit,
     ];
 
     /// The action's name in the audit log, which stays the same in all versions.
@@ -98,6 +100,7 @@ impl Action {
             Self::Review => "elevation-review",
             Self::EndAccess => "elevation-end",
             Self::Unprotect => "unprotect",
+            Self::ReadAudit => "read-audit",
         }
     }
 

@@ -35,18 +35,25 @@ pub struct Caller {
     account: Option<Account>,
     groups: Arc<BTreeSet<String>>,
     administrator: bool,
+    auditor: bool,
 }
 
 impl Caller {
     /// Whoever shows a token that was given out for this account. It can do nothing but get its certificate.
     pub(crate) fn enrolling(account: Account) -> Self {
         let name = account.to_string().into();
-        Self { name, account: Some(account), groups: Arc::default(), administrator: false }
+        Self { name, account: Some(account), groups: Arc::default(), administrator: false, auditor: false }
     }
 
     /// The server itself, where it does something by itself.
     pub(crate) fn of_this_program() -> Self {
-        Self { name: "dkmd".into(), account: None, groups: Arc::default(), administrator: false }
+        Self {
+            name: "dkmd".into(),
+            account: None,
+            groups: Arc::default(),
+            administrator: false,
+            auditor: false,
+        }
     }
 
     /// The name in records, errors and the audit log.
@@ -71,6 +78,12 @@ impl Caller {
     #[must_use]
     pub const fn administrator(&self) -> bool {
         self.administrator
+    }
+
+    /// Whether it reads the audit log: whoever is marked so, and administrators.
+    #[must_use]
+    pub const fn reads_log(&self) -> bool {
+        self.auditor || self.administrator
     }
 
     /// Whether it is a service account.
@@ -98,6 +111,7 @@ impl Server {
                         account: None,
                         groups: Arc::default(),
                         administrator: true,
+                        auditor: false,
                     });
                 }
                 None => return Err(unknown(format!("Unix account {uid} is no principal of this server"))),
@@ -119,8 +133,9 @@ impl Server {
         let principal = catalog.principals.get(&account);
         let enabled = principal.is_some_and(|principal| principal.enabled);
         let administrator = principal.is_some_and(|principal| principal.administrator);
-        let caller =
-            Caller { name: account.to_string().into(), account: Some(account), groups, administrator };
+        let auditor = principal.is_some_and(|principal| principal.auditor);
+        let name = account.to_string().into();
+        let caller = Caller { name, account: Some(account), groups, administrator, auditor };
         // Before anything is recorded: who asks too much fills no log either.
         throttle.check(caller.name())?;
         if enabled {

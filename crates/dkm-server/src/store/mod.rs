@@ -119,7 +119,7 @@ impl Store {
                     (schema::VERSION, ids[0], ids[1], ids[2], ids[3]),
                 )?;
                 // A member of those groups whose blobs the server opens for people.
-                tx.execute("INSERT INTO principals VALUES (?1, 0, 1)", [crate::broker::ACCOUNT])?;
+                tx.execute("INSERT INTO principals VALUES (?1, 0, 0, 1)", [crate::broker::ACCOUNT])?;
                 tx.commit()
             })();
             made.map_err(error)?;

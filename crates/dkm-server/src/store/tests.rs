@@ -24,7 +24,7 @@ fn with_group() -> Place {
     let store = Store::create(folder.path()).unwrap();
     store
         .change(0, |tx| {
-            directory::put_principal(tx, &account(), &[1000], false)?;
+            directory::put_principal(tx, &account(), &[1000], (false, false))?;
             let roles = BTreeSet::from([(Role::Creator, crate::account::Name::Account(account()))]);
             groups::put_group(tx, GROUP, &account(), &roles)?;
             groups::announce_group(tx, GROUP)
@@ -136,7 +136,7 @@ fn what_decides_reads_back_as_it_was_written() {
     let alice: Account = "person:alice".parse().unwrap();
     store
         .change(1, |tx| {
-            directory::put_principal(tx, &alice, &[1001, 1002], true)?;
+            directory::put_principal(tx, &alice, &[1001, 1002], (true, false))?;
             directory::put_directory_group(tx, "robots", dkm_remote::wire::Kind::Service)?;
             directory::add_member(tx, "robots", &"service:mail".parse().unwrap())
         })

@@ -11,6 +11,8 @@ mod attacks;
 mod audit;
 mod elevation;
 mod enrolment;
+mod log;
+mod openapi;
 mod people;
 mod roles;
 mod support;
