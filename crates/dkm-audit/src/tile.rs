@@ -12,6 +12,8 @@ use crate::merkle::Frontier;
 pub const TILE_WIDTH: u64 = 256;
 /// Levels of tiles of the largest tree.
 pub const TILE_LEVELS: u8 = 8;
+/// Longest path of a tile.
+const PATH_LEN_MAX: usize = 64;
 /// Longest bundle, in bytes.
 pub const BUNDLE_LEN_MAX: usize = 256 * (2 + ENTRY_LEN_MAX);
 
@@ -64,6 +66,37 @@ impl Tile {
         } else {
             format!("tile/{kind}/{path}.p/{}", self.width)
         }
+    }
+
+    /// The tile that lies at this path; `None` for any other text, also for another spelling of a tile's path.
+    #[must_use]
+    pub fn parse(path: &str) -> Option<Self> {
+        // The longest is that of the last partial tile of the largest tree.
+        if path.len() > PATH_LEN_MAX {
+            return None;
+        }
+        let (kind, rest) = path.strip_prefix("tile/")?.split_once('/')?;
+        let level = match kind {
+            "entries" => None,
+            level => Some(level.parse().ok().filter(|level| *level < TILE_LEVELS)?),
+        };
+        let (rest, width) = match rest.split_once(".p/") {
+            Some((rest, width)) => (rest, width.parse().ok().filter(|width| (1..256).contains(width))?),
+            None => (rest, 256),
+        };
+        let index = rest.split('/').try_fold(0u64, |index, part| {
+            let number: u64 = part.strip_prefix('x').unwrap_or(part).parse().ok()?;
+            index.checked_mul(1000)?.checked_add(number)
+        })?;
+        let tile = Self { level, index, width };
+        (tile.path() == path).then_some(tile)
+    }
+
+    /// Whether a tree of so many leaves has the tile, as wide as it is here.
+    #[must_use]
+    pub fn is_in(&self, size: u64) -> bool {
+        let end = self.index.checked_mul(TILE_WIDTH).and_then(|start| start.checked_add(self.width.into()));
+        self.width > 0 && end.is_some_and(|end| end <= hashes_at(self.level.unwrap_or(0), size))
     }
 
     /// Folder of the tile's partial versions.
@@ -163,7 +196,60 @@ mod tests {
         assert_eq!(Tile::of(Some(200), 0, u64::MAX), None);
     }
 
+    #[test]
+    fn another_spelling_is_no_path() {
+        for path in [
+            "tile/0/1",
+            "tile/00/001",
+            "tile/8/001",
+            "tile/+1/001",
+            "tile/0/x000/001",
+            "tile/0/001.p/0",
+            "tile/0/001.p/256",
+            "tile/0/001.p/07",
+            "tile/0/001.p",
+            "tile/0/x001",
+            "tile/0/../001",
+            "tile/0//001",
+            "tile/entries",
+            "checkpoint",
+            "tile/0/001/",
+            "/tile/0/001",
+            "tile/0/xx001/001",
+            "tile/0/-01",
+            "tile/entries/001.p/1.p/1",
+        ] {
+            assert_eq!(Tile::parse(path), None, "{path}");
+        }
+        assert_eq!(Tile::parse(&format!("tile/0/{}001", "x001/".repeat(100))), None);
+    }
+
     proptest! {
+        #[test]
+        fn paths_come_back(level in prop::option::of(0u8..TILE_LEVELS), index in any::<u64>(), width in 1u16..=256) {
+            let tile = Tile { level, index, width };
+            prop_assert_eq!(Tile::parse(&tile.path()), Some(tile));
+        }
+
+        #[test]
+        fn any_text_is_a_path_or_none(text in "(tile/)?[0-9a-z./x]{0,40}") {
+            if let Some(tile) = Tile::parse(&text) {
+                prop_assert_eq!(tile.path(), text);
+            }
+        }
+
+        #[test]
+        fn a_tree_has_the_tiles_that_its_hashes_are_in(level in 0u8..4, at in 0u64..100_000, size in 0u64..100_000) {
+            match Tile::of(Some(level), at, size) {
+                Some(tile) => {
+                    prop_assert!(tile.is_in(size));
+                    let wider = Tile { width: tile.width + 1, ..tile };
+                    prop_assert!(tile.is_full() || !wider.is_in(size));
+                }
+                None => prop_assert!(at >= hashes_at(level, size)),
+            }
+        }
+
         #[test]
         fn bundles_come_back(entries in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..=256)) {
             let mut bundle = Vec::new();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use dkm::ErrorKind;
+use dkm::repository::RepositoryError;
 use dkm_audit::http::{HttpOptions, HttpSource};
 use dkm_audit::merkle::ProofError;
 use dkm_audit::note::{KeyKind, NOTE_LEN_MAX, Note};
@@ -13,6 +14,7 @@ use dkm_audit::source::{DirectorySource, Source};
 use dkm_audit::store::PUBLISHED;
 use dkm_audit::tree::{Tree, TreeError};
 use dkm_audit::{Checkpoint, Trust, VerifierKey};
+use dkm_remote::RemoteLog;
 
 use crate::failure::{Failure, Result};
 use crate::output_file::{ORDINARY, Output};
@@ -27,9 +29,10 @@ const FILE_LEN_MAX: u64 = 1024 * 1024;
 /// The log that is meant, and whom to believe.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LogArguments {
-    /// Folder of the audit log, or URL below which its files are served, as https://audit.example.com/log
+    /// Folder of the audit log, or URL below which its files are served, as https://audit.example.com/log; if not given,
+    /// the log of the dkmd server that --repository names, for its auditors
     #[arg(value_name = "DIR|URL")]
-    log: String,
+    log: Option<String>,
     /// Verifier key of the log or of a witness, as name+id+key. Repeatable
     #[arg(long, value_name = "KEY")]
     key: Vec<VerifierKey>,
@@ -95,13 +98,30 @@ impl LogArguments {
             .map_err(|error| Failure::usage(error.to_string()).help("check --key, --keys and --witnesses"))
     }
 
+    /// The number that was given in the place of the log, if it is one: of the log that --repository names an entry was
+    /// meant.
+    pub(crate) fn or_entry(&self) -> (Self, Option<u64>) {
+        match self.log.as_ref().and_then(|log| log.parse().ok()) {
+            Some(entry) => (Self { log: None, ..self.clone() }, Some(entry)),
+            None => (self.clone(), None),
+        }
+    }
+
     /// Where the log's files are read from.
-    pub(crate) fn source(&self) -> Result<Box<dyn Source>> {
-        let is_url = self.log.split_once("://").is_some_and(|(scheme, _)| {
+    pub(crate) fn source(&self, shell: &Shell) -> Result<Box<dyn Source>> {
+        let Some(log) = &self.log else {
+            if !shell.names_a_server()? {
+                return Err(Failure::usage("no audit log was named").help(
+                    "name its folder or URL, or the dkmd server whose log it is: --repository https://keys.example.com",
+                ));
+            }
+            return Ok(Box::new(ServerSource(RemoteLog::of(shell.remote()?))));
+        };
+        let is_url = log.split_once("://").is_some_and(|(scheme, _)| {
             !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric())
         });
         if !is_url {
-            return Ok(Box::new(DirectorySource::new(Path::new(&self.log))));
+            return Ok(Box::new(DirectorySource::new(Path::new(log))));
         }
         let mut options = HttpOptions::default();
         if let Some(path) = &self.ca {
@@ -110,7 +130,7 @@ impl LogArguments {
                 .trusting_pem(pem.as_bytes())
                 .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
         }
-        match HttpSource::new(&self.log, &options) {
+        match HttpSource::new(log, &options) {
             Ok(source) => Ok(Box::new(source)),
             Err(error) => Err(Failure::usage(error.to_string())),
         }
@@ -118,7 +138,7 @@ impl LogArguments {
 
     /// The log as the command line names it.
     pub(crate) fn name(&self) -> &str {
-        &self.log
+        self.log.as_deref().unwrap_or("the server's audit log")
     }
 
     /// The newest checkpoint as it stands there, and where. If witnesses must have cosigned, it is the one that was
@@ -136,7 +156,7 @@ impl LogArguments {
                 return Ok((place, note));
             }
         }
-        Err(Failure::new(ErrorKind::NotFound, format!("there is no audit log in {}", self.log))
+        Err(Failure::new(ErrorKind::NotFound, format!("there is no audit log in {}", self.name()))
             .help("check the name; the file checkpoint lies right below it"))
     }
 
@@ -239,12 +259,23 @@ impl LogArguments {
     }
 
     fn damaged(&self, why: &str) -> Failure {
-        Failure::new(ErrorKind::Corrupt, format!("{}: {why}", self.log)).help(EVIDENCE)
+        Failure::new(ErrorKind::Corrupt, format!("{}: {why}", self.name())).help(EVIDENCE)
     }
 
     fn unreadable(&self, path: &str, error: &std::io::Error) -> Failure {
-        let place = PathBuf::from(format!("{}/{path}", self.log.trim_end_matches('/')));
-        Failure::file("can't read", &place, error)
+        let Some(log) = &self.log else {
+            let failure = error.get_ref().and_then(|inner| inner.downcast_ref::<ServerFault>());
+            return failure.map_or_else(|| Failure::internal(error.to_string()), ServerFault::failure);
+        };
+        let place = PathBuf::from(format!("{}/{path}", log.trim_end_matches('/')));
+        let failure = Failure::file("can't read", &place, error);
+        if error.kind() == std::io::ErrorKind::PermissionDenied && log.starts_with("https://") {
+            return failure.help(
+                "if it is the log of a dkmd server, leave out the URL and name the server with --repository: then you show \
+                 who you are",
+            );
+        }
+        failure
     }
 
     /// What an error of the log's tree means.
@@ -257,6 +288,43 @@ impl LogArguments {
             }
             _ => self.damaged(&error.to_string()),
         }
+    }
+}
+
+/// The log of a dkmd server.
+struct ServerSource(RemoteLog);
+
+/// Why a server's log can't be read.
+#[derive(Debug)]
+struct ServerFault(RepositoryError);
+
+impl std::fmt::Display for ServerFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for ServerFault {}
+
+impl ServerFault {
+    fn failure(&self) -> Failure {
+        let failure = Failure::from(self.0.clone());
+        match &self.0 {
+            RepositoryError::Denied { .. } => failure
+                .help("an administrator of the server makes an auditor: dkm principal add ACCOUNT --auditor"),
+            _ => failure,
+        }
+    }
+}
+
+impl Source for ServerSource {
+    fn read(&self, path: &str, limit: usize) -> std::io::Result<Option<Vec<u8>>> {
+        self.0.read(path, limit).map_err(|error| std::io::Error::other(ServerFault(error)))
+    }
+
+    /// None: a server does not list its log's files.
+    fn names(&self, _: &str) -> std::io::Result<Vec<String>> {
+        Ok(Vec::new())
     }
 }
 

@@ -160,6 +160,11 @@ impl Shell {
         self.remote().map(Elevations::of)
     }
 
+    /// Whether a server of `dkmd` is meant.
+    pub(crate) fn names_a_server(&self) -> Result<bool> {
+        Ok(matches!(self.location()?, Location::Remote { .. }))
+    }
+
     /// Whom the server of `dkmd` knows that is meant.
     pub(crate) fn directory(&self) -> Result<Directory> {
         self.remote().map(Directory::of)

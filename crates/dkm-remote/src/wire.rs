@@ -25,6 +25,9 @@
 //! | `PUT /v1/directory-groups/{name}` | [`NewDirectoryGroup`] | 201 |
 //! | `PUT /v1/directory-groups/{name}/members/{member}` | | 204 |
 //! | `DELETE /v1/directory-groups/{name}/members/{member}` | | 204 |
+//! | `GET /v1/log/checkpoint` | | the audit log's signed checkpoint |
+//! | `GET /v1/log/tile/{path}` | | a tile or a bundle of entries (C2SP tlog-tiles) |
+//! | `GET /v1/log/handover/{size}` | | the checkpoint of a change of the log's key |
 //!
 //! An error has a status of 4xx or 5xx and the body [`Problem`].
 
@@ -37,6 +40,7 @@ pub const BODY_LEN_MAX: usize = 1024 * 1024;
 
 /// Why a request was not carried out (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// One of [`Code`], as a word.
     pub code: Code,
@@ -49,6 +53,7 @@ pub struct Problem {
 
 /// What kind of problem it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Code {
     /// 401: the peer is nobody this server knows, or no longer.
@@ -80,6 +85,7 @@ pub enum Code {
 
 /// The repository behind the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RepositoryView {
     /// Its id.
     pub repository: String,
@@ -93,6 +99,7 @@ pub struct RepositoryView {
 
 /// Groups that the caller may know of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Groups {
     /// Their ids.
     pub groups: Vec<String>,
@@ -101,6 +108,7 @@ pub struct Groups {
 /// Who shall have access to a new group: names of service accounts (`service:NAME`), or of directory groups of service
 /// accounts (`group:NAME`); owners and auditors may be people (`person:NAME`) too. Empty lists mean the caller.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Access {
     /// Who reads keys.
@@ -115,6 +123,7 @@ pub struct Access {
 
 /// What the caller may do with a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RightsView {
     /// Read keys.
     pub read: bool,
@@ -126,6 +135,7 @@ pub struct RightsView {
 
 /// Who has access to a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AccessView {
     /// One line for each.
     pub access: Vec<AccessLine>,
@@ -133,6 +143,7 @@ pub struct AccessView {
 
 /// One line of [`AccessView`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AccessLine {
     /// The principal or directory group.
     pub who: String,
@@ -144,6 +155,7 @@ pub struct AccessLine {
 
 /// What a room holds, or what came since a mark.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RoomView {
     /// Whether `entries` is all; otherwise it is what was added since.
     pub whole: bool,
@@ -155,6 +167,7 @@ pub struct RoomView {
 
 /// A record as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RoomEntry {
     /// Its slot.
     pub slot: String,
@@ -164,8 +177,10 @@ pub struct RoomEntry {
 
 /// A record. No `Debug`: it may hold key material.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StoredView {
     /// Its bytes, in Base64; the public part alone where `public_only`.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub record: zeroize::Zeroizing<String>,
     /// Whether these are the parts of a key's record that are no secret: the caller may not read its material.
     pub public_only: bool,
@@ -177,6 +192,7 @@ pub struct StoredView {
 
 /// What became of a put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PutView {
     /// See [`PutOutcome`].
     pub outcome: PutOutcome,
@@ -184,6 +200,7 @@ pub struct PutView {
 
 /// What became of a put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum PutOutcome {
     /// The record is durable.
@@ -196,9 +213,11 @@ pub enum PutOutcome {
 
 /// What a caller without a certificate sends to get its first one. No `Debug`: the token is a secret.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Enrolment {
     /// The one-time token.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub token: zeroize::Zeroizing<String>,
     /// A PKCS #10 request (RFC 2986) in PEM; only its key is used.
     pub request: String,
@@ -206,6 +225,7 @@ pub struct Enrolment {
 
 /// What a caller with a certificate sends to get the next one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Renewal {
     /// A PKCS #10 request in PEM; only its key is used.
@@ -214,6 +234,7 @@ pub struct Renewal {
 
 /// A certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Certificate {
     /// As whom it authenticates: `service:NAME` or `person:NAME`.
     pub account: String,
@@ -229,6 +250,7 @@ pub struct Certificate {
 
 /// As whom the caller is authenticated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WhoAmI {
     /// `service:NAME` or `person:NAME`.
     pub account: String,
@@ -236,10 +258,14 @@ pub struct WhoAmI {
     pub groups: Vec<String>,
     /// Whether it administers principals and directory groups.
     pub administrator: bool,
+    /// Whether it reads the audit log.
+    #[serde(default)]
+    pub auditor: bool,
 }
 
 /// What a principal is. Only service accounts are ever members of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// The account of a service.
@@ -250,6 +276,7 @@ pub enum Kind {
 
 /// A principal to be made, or changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewPrincipal {
     /// What it is; never changes.
@@ -260,10 +287,14 @@ pub struct NewPrincipal {
     /// Whether it administers principals and directory groups; people only.
     #[serde(default)]
     pub administrator: bool,
+    /// Whether it reads the audit log.
+    #[serde(default)]
+    pub auditor: bool,
 }
 
 /// A principal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PrincipalView {
     /// `service:NAME` or `person:NAME`.
     pub account: String,
@@ -271,12 +302,16 @@ pub struct PrincipalView {
     pub uids: Vec<u32>,
     /// Whether it administers principals and directory groups.
     pub administrator: bool,
+    /// Whether it reads the audit log.
+    #[serde(default)]
+    pub auditor: bool,
     /// Whether it may do anything at all.
     pub enabled: bool,
 }
 
 /// All principals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Principals {
     /// Sorted by account.
     pub principals: Vec<PrincipalView>,
@@ -284,8 +319,10 @@ pub struct Principals {
 
 /// A one-time token for an enrolment. No `Debug`: it is a secret.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Token {
     /// The token.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub token: zeroize::Zeroizing<String>,
     /// When it ends, used or not.
     pub not_after_ms: u64,
@@ -293,6 +330,7 @@ pub struct Token {
 
 /// A directory group to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewDirectoryGroup {
     /// Of what its members are; never changes.
@@ -301,6 +339,7 @@ pub struct NewDirectoryGroup {
 
 /// A directory group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DirectoryGroup {
     /// `group:NAME`.
     pub name: String,
@@ -312,6 +351,7 @@ pub struct DirectoryGroup {
 
 /// All directory groups.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DirectoryGroups {
     /// Sorted by name.
     pub groups: Vec<DirectoryGroup>,

@@ -34,11 +34,12 @@ pub enum Action {
     EndAccess,
     Unprotect,
     IssueCredentials,
+    ReadAudit,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Start,
         Self::Stop,
         Self::Recover,
@@ -67,6 +68,7 @@ impl Action {
         Self::EndAccess,
         Self::Unprotect,
         Self::IssueCredentials,
+        Self::ReadAudit,
     ];
 
     /// The action's name in the audit log, which stays the same in all versions.
@@ -101,6 +103,7 @@ impl Action {
             Self::EndAccess => "elevation-end",
             Self::Unprotect => "unprotect",
             Self::IssueCredentials => "issue-credentials",
+            Self::ReadAudit => "read-audit",
         }
     }
 

@@ -35,6 +35,7 @@ pub struct Caller {
     account: Option<Account>,
     groups: Arc<BTreeSet<String>>,
     administrator: bool,
+    auditor: bool,
     grant: Option<Grant>,
 }
 
@@ -51,12 +52,23 @@ impl Caller {
     /// Whoever shows a token that was given out for this account. It can do nothing but get its certificate.
     pub(crate) fn enrolling(account: Account) -> Self {
         let name = account.to_string().into();
-        Self { name, account: Some(account), groups: Arc::default(), administrator: false, grant: None }
+        Self { account: Some(account), ..Self::without_rights(name) }
     }
 
     /// The server itself, where it does something by itself.
     pub(crate) fn of_this_program() -> Self {
-        Self { name: "dkmd".into(), account: None, groups: Arc::default(), administrator: false, grant: None }
+        Self::without_rights("dkmd".into())
+    }
+
+    fn without_rights(name: Arc<str>) -> Self {
+        Self {
+            name,
+            account: None,
+            groups: Arc::default(),
+            administrator: false,
+            auditor: false,
+            grant: None,
+        }
     }
 
     /// The name in records, errors and the audit log.
@@ -89,6 +101,12 @@ impl Caller {
         self.grant.as_ref()
     }
 
+    /// Whether it reads the audit log: whoever is marked so, and administrators.
+    #[must_use]
+    pub const fn reads_log(&self) -> bool {
+        self.auditor || self.administrator
+    }
+
     /// Whether it is a service account.
     #[must_use]
     pub fn is_service(&self) -> bool {
@@ -110,13 +128,8 @@ impl Server {
                 Some(account) => account.clone(),
                 // Whoever owns the process or the machine could do more than this anyway.
                 None if uid == 0 || uid == rustix::process::geteuid().as_raw() => {
-                    return Ok(Caller {
-                        name: format!("uid:{uid}").into(),
-                        account: None,
-                        groups: Arc::default(),
-                        administrator: true,
-                        grant: None,
-                    });
+                    let name = format!("uid:{uid}").into();
+                    return Ok(Caller { administrator: true, ..Caller::without_rights(name) });
                 }
                 None => return Err(unknown(format!("Unix account {uid} is no principal of this server"))),
             },
@@ -138,8 +151,9 @@ impl Server {
         let principal = catalog.principals.get(&account);
         let enabled = principal.is_some_and(|principal| principal.enabled);
         let administrator = principal.is_some_and(|principal| principal.administrator);
+        let auditor = principal.is_some_and(|principal| principal.auditor);
         let name = account.to_string().into();
-        let caller = Caller { name, account: Some(account), groups, administrator, grant: None };
+        let caller = Caller { name, account: Some(account), groups, administrator, auditor, grant: None };
         // Before anything is recorded: who asks too much fills no log either.
         throttle.check(caller.name())?;
         match grant {
@@ -156,13 +170,9 @@ impl Server {
     /// A person by a grant's certificate: with none of his own rights, and only as long as access goes on.
     async fn identify_by_grant(&self, person: Caller, request: RequestId) -> Result<Caller, Problem> {
         match self.goes_on(&person, request).await {
-            Ok((group, _)) => Ok(Caller {
-                name: person.name,
-                account: None,
-                groups: Arc::default(),
-                administrator: false,
-                grant: Some(Grant { request, group }),
-            }),
+            Ok((group, _)) => {
+                Ok(Caller { grant: Some(Grant { request, group }), ..Caller::without_rights(person.name) })
+            }
             Err(problem) if problem.is_decision() => {
                 let about = About { grant: request.to_string().parse().ok(), ..About::default() };
                 let ended = Problem::unauthenticated(format!("access by request {request}: {problem}"));

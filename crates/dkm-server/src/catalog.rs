@@ -56,6 +56,8 @@ pub struct Principal {
     pub uids: BTreeSet<u32>,
     /// Whether it administers principals and directory groups.
     pub administrator: bool,
+    /// Whether it reads the audit log.
+    pub auditor: bool,
     /// Whether it may do anything at all.
     pub enabled: bool,
 }

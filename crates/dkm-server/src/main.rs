@@ -2,12 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use dkm_audit::entry::Reason;
+use dkm_server::dev::Dev;
 use dkm_server::setup::{self, SetupError};
 use dkm_server::{Config, Running, Server};
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,16 +21,26 @@ use tokio::sync::watch;
 /// `--repository unix:/run/dkmd/socket`.
 #[derive(Parser)]
 #[command(name = "dkmd", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
 struct Cli {
+    /// Make a server to try things with, fill it with a group and people who approve, and serve until SIGTERM or SIGINT
+    ///
+    /// For nothing that matters: the private keys of all lie in its folder. What can be tried is shown once it serves.
+    #[arg(long)]
+    dev: bool,
+    /// Its folder, which is made or was made so before; $XDG_STATE_HOME/dkmd-dev if not given
+    #[arg(long, value_name = "FOLDER", requires = "dev")]
+    folder: Option<PathBuf>,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 const EXIT_CODES: &str =
     "Exit codes: 0 stopped in good order; 1 failed; 2 the command line or the configuration is not \
 understood; 7 an older database or audit log was put back: nothing is served (see dkmd recover)\n\nExample:
   dkmd init --config /etc/dkm/dkmd.toml
-  dkmd serve --config /etc/dkm/dkmd.toml";
+  dkmd serve --config /etc/dkm/dkmd.toml
+  dkmd --dev";
 
 #[derive(Subcommand)]
 enum Command {
@@ -41,6 +53,9 @@ enum Command {
     /// Check the configuration, the folder, and that database and audit log go together
     #[command(after_help = "Example:\n  dkmd check --config /etc/dkm/dkmd.toml")]
     Check(Place),
+    /// Show the description of the API (OpenAPI 3.1)
+    #[command(after_help = "Example:\n  dkmd openapi > openapi.json")]
+    Openapi,
     /// Go on although an older database or audit log was put back
     ///
     /// What was lost stays lost, and may be a revocation: look at who has access before you let anybody in. That the
@@ -77,7 +92,7 @@ fn main() -> ExitCode {
     for what in unhardened {
         tracing::warn!("the system refuses {what}: secrets are less well kept from others on this machine");
     }
-    match run(cli.command) {
+    match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let advice = error.advice().map_or_else(String::new, |advice| format!("\nhelp: {advice}"));
@@ -99,7 +114,12 @@ const fn exit_code(error: &SetupError) -> u8 {
     }
 }
 
-fn run(command: Command) -> Result<(), SetupError> {
+fn run(cli: Cli) -> Result<(), SetupError> {
+    let Some(command) = cli.command else {
+        let dev = Dev::prepare(cli.folder.as_deref())?;
+        let config = dev.config().clone();
+        return serving(&config, Some(dev));
+    };
     match command {
         Command::Init(place) => {
             let config = Config::read(&place.config)?;
@@ -122,6 +142,10 @@ fn run(command: Command) -> Result<(), SetupError> {
             ]);
             Ok(())
         }
+        Command::Openapi => {
+            say(&[dkm_server::openapi::text().trim_end().to_owned()]);
+            Ok(())
+        }
         Command::Recover { place, reason } => {
             let config = Config::read(&place.config)?;
             let by = format!("uid:{}", rustix::process::getuid().as_raw());
@@ -129,20 +153,22 @@ fn run(command: Command) -> Result<(), SetupError> {
             say(&["the server can be started; look at who has access before you do".to_owned()]);
             Ok(())
         }
-        Command::Serve(place) => {
-            let config = Config::read(&place.config)?;
-            let server = Arc::new(setup::open(&config)?);
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-            let runtime =
-                runtime.map_err(|source| SetupError::Io { path: PathBuf::from("threads"), source })?;
-            runtime.block_on(serve(server, &config))
-        }
+        Command::Serve(place) => serving(&Config::read(&place.config)?, None),
     }
 }
 
-async fn serve(server: Arc<Server>, config: &Config) -> Result<(), SetupError> {
-    let running = Running::start(server, config).await?;
+fn serving(config: &Config, dev: Option<Dev>) -> Result<(), SetupError> {
+    let server = Arc::new(setup::open(config)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| SetupError::Io { path: PathBuf::from("threads"), source })?;
+    runtime.block_on(serve(server, config, dev))
+}
+
+async fn serve(server: Arc<Server>, config: &Config, dev: Option<Dev>) -> Result<(), SetupError> {
+    let running = Running::start(Arc::clone(&server), config).await?;
     let (tell, stop) = watch::channel(false);
+    let tell = Arc::new(tell);
+    let signalled = Arc::clone(&tell);
     let error = |source| SetupError::Io { path: PathBuf::from("signals"), source };
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate()).map_err(error)?, signal(SignalKind::interrupt()).map_err(error)?);
@@ -151,17 +177,35 @@ async fn serve(server: Arc<Server>, config: &Config) -> Result<(), SetupError> {
             _ = terminate.recv() => {},
             _ = interrupt.recv() => {},
         }
-        let _ = tell.send(true);
+        let _ = signalled.send(true);
     });
-    if let Some(address) = running.address() {
+    let address = running.address();
+    if let Some(address) = address {
         tracing::info!(%address, "serving over mutual TLS");
     }
     if let Some(unix) = &config.unix {
         tracing::info!(socket = %unix.socket.display(), "serving over a Unix socket");
     }
-    // For whoever started it and waits.
-    say(&["ready".to_owned()]);
-    running.run(stop).await;
+    let run = tokio::spawn(running.run(stop));
+    let filled = match dev.zip(address) {
+        Some((dev, address)) => fill(dev, server, address).await,
+        None => Ok(()),
+    };
+    match filled {
+        // For whoever started it and waits.
+        Ok(()) => say(&["ready".to_owned()]),
+        Err(_) => drop(tell.send(true)),
+    }
+    let _ = run.await;
+    filled
+}
+
+/// Fills a server to try things with, and shows what can be tried.
+async fn fill(dev: Dev, server: Arc<Server>, address: SocketAddr) -> Result<(), SetupError> {
+    let filled = tokio::task::spawn_blocking(move || dev.fill(&server, address)).await;
+    let broken =
+        |error| Err(SetupError::Io { path: PathBuf::from("threads"), source: std::io::Error::other(error) });
+    say(&[filled.unwrap_or_else(broken)?]);
     Ok(())
 }
 

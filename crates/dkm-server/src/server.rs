@@ -17,6 +17,7 @@ use crate::caller::Caller;
 use crate::catalog::{Catalog, Rights};
 use crate::config::{Certificates, Limits};
 use crate::elevation::{self, Boxes};
+use crate::log_readers::LogReaders;
 use crate::problem::Problem;
 use crate::store::Store;
 
@@ -33,6 +34,7 @@ pub struct Server {
     elevation: elevation::State,
     context_key: ContextKey,
     broker: OnceLock<Broker>,
+    log_readers: LogReaders,
 }
 
 /// What a server is made of.
@@ -113,6 +115,7 @@ impl Server {
             certificates,
             elevation: elevation.into_state(),
             broker: OnceLock::new(),
+            log_readers: LogReaders::default(),
             catalog: Mutex::new(Some(Arc::new(catalog))),
             access_changes: Mutex::new(()),
         })
@@ -139,6 +142,10 @@ impl Server {
 
     pub(crate) const fn elevation(&self) -> &elevation::State {
         &self.elevation
+    }
+
+    pub(crate) const fn log_readers(&self) -> &LogReaders {
+        &self.log_readers
     }
 
     /// The database.
@@ -259,6 +266,14 @@ impl Server {
         let to_what = about.group.map_or_else(String::new, |group| format!(" in group {group}"));
         let problem = Problem::denied(format!("{} may not {action}{to_what}", caller.name()));
         self.deny(caller, action, about, problem).await
+    }
+
+    /// Records that something is done which has neither a before nor an after, durably.
+    ///
+    /// # Errors
+    /// It can't be recorded, so it must not be done.
+    pub async fn record(&self, caller: &Caller, action: Action, about: &About) -> Result<Receipt, Problem> {
+        self.audit.record(&Self::entry(caller, action, Phase::Recorded, about)).await
     }
 
     /// Records that something is about to leave the server, durably.

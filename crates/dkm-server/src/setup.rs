@@ -22,6 +22,7 @@ use crate::actions::Action;
 use crate::audit::{self, Audit, Mismatch};
 use crate::authority::{Authority, AuthorityError};
 use crate::config::{Config, ConfigError};
+use crate::dev::DevError;
 use crate::elevation::Boxes;
 use crate::listen::ListenError;
 use crate::server::{Parts, Server, now};
@@ -52,6 +53,8 @@ pub enum SetupError {
     Mismatch(#[from] Mismatch),
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error(transparent)]
+    Dev(#[from] DevError),
     #[error("the database can't be read: {0}")]
     Database(#[from] rusqlite::Error),
     /// A file or folder of the server.
@@ -91,6 +94,7 @@ impl SetupError {
                     .to_owned()
             }
             Self::Audit(error) => return error.advice().map(str::to_owned),
+            Self::Dev(error) => return error.advice(),
             Self::Open { path, mode } => format!("chmod {:03o} {}", mode & 0o700, path.display()),
             Self::NoFolder(path) => {
                 let folder = path.parent().unwrap_or(path);
@@ -101,12 +105,12 @@ impl SetupError {
     }
 }
 
-fn io_error(path: &Path) -> impl Fn(io::Error) -> SetupError + '_ {
+pub(crate) fn io_error(path: &Path) -> impl Fn(io::Error) -> SetupError + '_ {
     move |source| SetupError::Io { path: path.to_owned(), source }
 }
 
 /// Writes a file that is not there, for this account alone, durably.
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), SetupError> {
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), SetupError> {
     let mut file = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -132,7 +136,7 @@ fn read_context_key(path: &Path) -> Result<ContextKey, SetupError> {
 }
 
 /// Refuses what others can read or change.
-fn private(path: &Path) -> Result<(), SetupError> {
+pub(crate) fn private(path: &Path) -> Result<(), SetupError> {
     let mode = std::fs::metadata(path).map_err(io_error(path))?.mode() & 0o777;
     if mode & 0o077 == 0 { Ok(()) } else { Err(SetupError::Open { path: path.to_owned(), mode }) }
 }

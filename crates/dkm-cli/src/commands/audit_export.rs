@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     let log = &arguments.log;
-    let source = log.source()?;
+    let source = log.source(shell)?;
     let head = log.head(&source)?;
     let checkpoint = &head.checkpoint;
     if arguments.from > checkpoint.size {

@@ -1,7 +1,7 @@
 //! `dkm audit prove`
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use dkm_audit::proof::{ConsistencyProof, InclusionProof};
@@ -29,12 +29,13 @@ Exit codes:
 
 Examples:
   dkm audit prove /var/lib/dkmd/audit 4711 --keys log.keys -o 4711.tlog-proof
+  dkm audit prove 4711 --key dkm.log/4f1c+c4...= --repository https://keys.example.com
   dkm audit prove /var/lib/dkmd/audit --from yesterday.checkpoint --keys log.keys")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     log: LogArguments,
     /// Number of the entry, from 0
-    #[arg(value_name = "ENTRY", required_unless_present = "from", conflicts_with = "from")]
+    #[arg(value_name = "ENTRY", conflicts_with = "from")]
     entry: Option<u64>,
     /// An earlier checkpoint, from which the log is proved to have grown
     #[arg(long, value_name = "CHECKPOINT")]
@@ -43,14 +44,32 @@ pub(crate) struct Arguments {
     output: OutputArguments,
 }
 
+/// What is to be proved.
+enum Wanted<'a> {
+    /// That the log begins with what a checkpoint covers.
+    Growth(&'a Path),
+    /// That it holds an entry.
+    Entry(u64),
+}
+
 pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
-    let log = &arguments.log;
-    let source = log.source()?;
+    let (log, wanted) = match (&arguments.from, arguments.entry) {
+        (Some(earlier), _) => (arguments.log.clone(), Wanted::Growth(earlier)),
+        (None, Some(index)) => (arguments.log.clone(), Wanted::Entry(index)),
+        (None, None) => match arguments.log.or_entry() {
+            (log, Some(index)) => (log, Wanted::Entry(index)),
+            (_, None) => {
+                return Err(Failure::usage("neither an entry nor a checkpoint was named")
+                    .help("give the number of the entry, or an earlier checkpoint with --from"));
+            }
+        },
+    };
+    let log = &log;
+    let source = log.source(shell)?;
     let head = log.head(&source)?;
-    let (text, value) = match (&arguments.from, arguments.entry) {
-        (Some(earlier), _) => grown(log, &source, &head, earlier)?,
-        (None, Some(index)) => entry(log, &source, &head, index)?,
-        (None, None) => return Err(Failure::usage("neither an entry nor a checkpoint was named")),
+    let (text, value) = match wanted {
+        Wanted::Growth(earlier) => grown(log, &source, &head, earlier)?,
+        Wanted::Entry(index) => entry(log, &source, &head, index)?,
     };
     log.remember(&head, shell)?;
     if arguments.output.is_stdout() {

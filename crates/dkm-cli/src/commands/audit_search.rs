@@ -115,7 +115,7 @@ impl Conditions {
 
 pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     let log = &arguments.log;
-    let source = log.source()?;
+    let source = log.source(shell)?;
     let head = log.head(&source)?;
     let checkpoint = &head.checkpoint;
     let tree = Tree::new(&source, checkpoint);

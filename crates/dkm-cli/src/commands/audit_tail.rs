@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
         let advice = "give the log's key with --key or --keys";
         shell.terminal.warn("unverified", "the log's signature is not verified", Some(advice));
     }
-    let source = log.source()?;
+    let source = log.source(shell)?;
     let head = |source| if verified { log.head(source) } else { log.unverified_head(source) };
     let mut now = head(&source)?;
     let from = now.checkpoint.size.saturating_sub(arguments.lines);

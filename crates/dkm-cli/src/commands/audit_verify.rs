@@ -31,6 +31,7 @@ Exit codes:
 
 Examples:
   dkm audit verify /var/lib/dkmd/audit --keys log.keys --remember seen.checkpoint
+  dkm audit verify --keys log.keys --remember seen.checkpoint --repository https://keys.example.com
   dkm audit verify https://audit.example.com/log --keys log.keys --since march.checkpoint")]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -67,7 +68,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
         Some(path) => Some(checkpoint_file(path)?.0),
         None => log.remembered_note()?,
     };
-    let source = log.source()?;
+    let source = log.source(shell)?;
     let (mut place, mut note) = log.note(&source, Some(&trust))?;
     let mut looks = 0;
     let report = loop {

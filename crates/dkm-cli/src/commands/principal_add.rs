@@ -16,7 +16,8 @@ use crate::shell::Shell;
 Examples:
   dkm principal add service:mail-1
   dkm principal add service:mail-local --uid 990
-  dkm principal add person:ada --administrator")]
+  dkm principal add person:ada --administrator
+  dkm principal add person:eve --auditor")]
 pub(crate) struct Arguments {
     /// Account: service:NAME or person:NAME
     #[arg(value_name = "ACCOUNT")]
@@ -27,6 +28,9 @@ pub(crate) struct Arguments {
     /// Let it administer accounts and directory groups; people only
     #[arg(long)]
     administrator: bool,
+    /// Let it read the server's audit log, as administrators do
+    #[arg(long)]
+    auditor: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
@@ -38,12 +42,13 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
                 .help("expected service:NAME or person:NAME"));
         }
     };
-    let new = NewPrincipal { kind, uids: arguments.uid.clone(), administrator: arguments.administrator };
-    shell.directory()?.add_principal(&arguments.account, &new)?;
-    let value = json!({"account": arguments.account, "uids": new.uids, "administrator": new.administrator});
-    shell.terminal.result(&value, || format!("{} is an account.\n", arguments.account))?;
-    shell
-        .terminal
-        .note(format!("Next: dkm principal token {} -o FILE, for its first certificate", arguments.account));
+    let Arguments { account, uid, administrator, auditor } = arguments;
+    let new = NewPrincipal { kind, uids: uid.clone(), administrator: *administrator, auditor: *auditor };
+    shell.directory()?.add_principal(account, &new)?;
+    let value = json!({
+        "account": account, "uids": new.uids, "administrator": new.administrator, "auditor": new.auditor,
+    });
+    shell.terminal.result(&value, || format!("{account} is an account.\n"))?;
+    shell.terminal.note(format!("Next: dkm principal token {account} -o FILE, for its first certificate"));
     Ok(())
 }

@@ -19,6 +19,7 @@ pub(crate) fn run(_: &Arguments, shell: &Shell) -> Result {
         let row = |principal: &PrincipalView| {
             let mut what = Vec::new();
             what.extend(principal.administrator.then_some("administrator"));
+            what.extend(principal.auditor.then_some("auditor"));
             what.extend((!principal.enabled).then_some("disabled"));
             let uids: Vec<String> = principal.uids.iter().map(ToString::to_string).collect();
             vec![principal.account.clone(), uids.join(", "), what.join(", ")]

@@ -28,6 +28,7 @@ pub(crate) fn run(_: &Arguments, shell: &Shell) -> Result {
         "account": who.account,
         "groups": who.groups,
         "administrator": who.administrator,
+        "auditor": who.auditor,
         "repository": location.to_string(),
         "certificate_not_after": until.map(when::precise),
     });
@@ -36,6 +37,7 @@ pub(crate) fn run(_: &Arguments, shell: &Shell) -> Result {
             ("account", who.account.clone()),
             ("groups", if who.groups.is_empty() { "none".to_owned() } else { who.groups.join(", ") }),
             ("administrator", if who.administrator { "yes" } else { "no" }.to_owned()),
+            ("reads the audit log", if who.auditor { "yes" } else { "no" }.to_owned()),
         ];
         facts.extend(until.map(|until| ("certificate until", when::second(until))));
         columns::facts(&facts)

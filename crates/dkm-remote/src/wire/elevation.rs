@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 /// What somebody asks for. Who asks, the server knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewRequest {
     /// Why.
@@ -38,6 +39,7 @@ pub struct NewRequest {
 
 /// What a brokered grant opens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ScopeView {
     /// Ids of blobs, as `dkm inspect` shows them; empty: any that has the context.
@@ -55,6 +57,7 @@ pub struct ScopeView {
 /// A request and what came of it. The records are what `dkm-lockbox` writes: a client reads from them what it shows and
 /// signs, and needs to believe nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RequestView {
     /// Its id.
     pub request: String,
@@ -75,6 +78,7 @@ pub struct RequestView {
 
 /// A level that has not approved yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MissingLevel {
     /// Its name.
     pub level: String,
@@ -86,6 +90,7 @@ pub struct MissingLevel {
 
 /// Requests of a group that the caller may see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Requests {
     /// The newest first.
     pub requests: Vec<RequestView>,
@@ -93,6 +98,7 @@ pub struct Requests {
 
 /// An approver's signed answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewAnswer {
     /// The approver's id in the roster.
@@ -107,6 +113,7 @@ pub struct NewAnswer {
 
 /// What answers can be verified by without DKM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EvidenceView {
     /// One for each answer, in their order.
     pub answers: Vec<AnswerEvidence>,
@@ -114,6 +121,7 @@ pub struct EvidenceView {
 
 /// `ssh-keygen -Y verify -f ALLOWED_SIGNERS -I PRINCIPAL -n dkm-approval -s SIGNATURE < STATEMENT`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AnswerEvidence {
     /// The bytes that were signed.
     pub statement: String,
@@ -127,6 +135,7 @@ pub struct AnswerEvidence {
 
 /// A blob to be opened under a grant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OpenBlob {
     /// Its whole context.
@@ -141,8 +150,10 @@ pub struct OpenBlob {
 
 /// What was in it. No `Debug`: it is a secret.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OpenedBlob {
     /// The plaintext, in Base64.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub plaintext: zeroize::Zeroizing<String>,
     /// Index of the audit log's entry that was durable before it left.
     pub leaf: u64,

@@ -11,7 +11,7 @@ fn name(text: &str) -> Name {
 }
 
 fn catalog(roles: &[(Role, &str)], directory: &[(&str, Kind, &[&str])]) -> Catalog {
-    let plain = Principal { uids: BTreeSet::new(), administrator: false, enabled: true };
+    let plain = Principal { uids: BTreeSet::new(), administrator: false, auditor: false, enabled: true };
     let accounts = ["service:mail", "service:other", "person:alice", "person:bob"];
     Catalog {
         principals: accounts.iter().map(|text| (account(text), plain.clone())).collect(),

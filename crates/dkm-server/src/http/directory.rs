@@ -25,7 +25,12 @@ type Shared = State<Arc<Server>>;
 
 pub(super) async fn who_am_i(caller: Caller) -> Json<WhoAmI> {
     let groups = caller.groups().iter().map(|name| format!("group:{name}")).collect();
-    Json(WhoAmI { account: caller.name().to_owned(), groups, administrator: caller.administrator() })
+    Json(WhoAmI {
+        account: caller.name().to_owned(),
+        groups,
+        administrator: caller.administrator(),
+        auditor: caller.reads_log(),
+    })
 }
 
 pub(super) async fn principals(State(server): Shared, caller: Caller) -> Result<Json<Principals>, Problem> {
@@ -36,6 +41,7 @@ pub(super) async fn principals(State(server): Shared, caller: Caller) -> Result<
         account: account.to_string(),
         uids: principal.uids.iter().copied().collect(),
         administrator: principal.administrator,
+        auditor: principal.auditor,
         enabled: principal.enabled,
     });
     Ok(Json(Principals { principals: principals.collect() }))
@@ -49,8 +55,9 @@ pub(super) async fn put_principal(
 ) -> Result<StatusCode, Problem> {
     let account = input::account(&name)?;
     let uids: BTreeSet<u32> = new.uids.iter().copied().collect();
-    let rank = if new.administrator { ", administrator" } else { "" };
-    let about = About::plain(format!("{account}{rank}, uids {uids:?}"));
+    let ranks = [(new.administrator, ", administrator"), (new.auditor, ", auditor")];
+    let ranks: String = ranks.iter().filter(|(has, _)| *has).map(|(_, rank)| *rank).collect();
+    let about = About::plain(format!("{account}{ranks}, uids {uids:?}"));
     server.require(caller.administrator(), &caller, Action::ManagePrincipals, &about).await?;
     if account.kind != new.kind {
         return Err(Problem::invalid(format!("{account} says another kind than the body does")));
@@ -70,7 +77,7 @@ pub(super) async fn put_principal(
                 }
             }
             let uids: Vec<u32> = uids.into_iter().collect();
-            Ok(store::put_principal(tx, &account, &uids, new.administrator)?)
+            Ok(store::put_principal(tx, &account, &uids, (new.administrator, new.auditor))?)
         })
         .await?;
     Ok(StatusCode::CREATED)

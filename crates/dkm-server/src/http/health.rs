@@ -10,10 +10,14 @@ use serde::Serialize;
 
 use crate::server::Server;
 
-#[derive(Serialize)]
-struct Health {
+/// Whether the server can do its work.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Health {
+    /// `ok` or `failing`: all of it.
     status: &'static str,
+    /// `ok` or `failing`.
     database: &'static str,
+    /// `ok` or `failing`: whether the audit log takes entries.
     audit: &'static str,
     /// Entries of the audit log under its last checkpoint.
     #[serde(skip_serializing_if = "Option::is_none")]

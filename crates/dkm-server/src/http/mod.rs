@@ -6,6 +6,8 @@ mod enrolment;
 mod groups;
 mod health;
 mod input;
+mod log;
+pub mod openapi;
 mod records;
 
 use std::sync::Arc;
@@ -60,10 +62,14 @@ pub fn router(server: &Arc<Server>) -> Router {
         .route("/v1/requests/{request}/review", post(elevation::review))
         .route("/v1/requests/{request}/credentials", post(elevation::credentials))
         .route("/v1/requests/{request}/unprotect", post(elevation::unprotect))
+        .route("/v1/log/checkpoint", get(log::checkpoint))
+        .route("/v1/log/tile/{*path}", get(log::tile))
+        .route("/v1/log/handover/{size}", get(log::handover))
         .layer(middleware::from_fn_with_state((Arc::clone(server), throttle), identify));
     Router::new()
         .route("/health", get(health::health))
         .route("/v1/enrolment", post(enrolment::enrol))
+        .route("/v1/openapi.json", get(openapi::serve))
         .merge(authenticated)
         .method_not_allowed_fallback(|| async { Problem::wrong_method() })
         .fallback(|| async { Problem::not_found("there is no such path here") })

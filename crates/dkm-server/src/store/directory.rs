@@ -35,12 +35,14 @@ impl Catalog {
     /// The database can't be read, or holds what this program does not write.
     pub fn load(connection: &Connection) -> rusqlite::Result<Self> {
         let mut catalog = Self::default();
-        let mut rows = connection.prepare("SELECT account, administrator, enabled FROM principals")?;
+        let mut rows =
+            connection.prepare("SELECT account, administrator, auditor, enabled FROM principals")?;
         let mut rows = rows.query([])?;
         while let Some(row) = rows.next()? {
             let account = account(row.get_ref(0)?.as_str()?)?;
             let administrator = row.get::<_, bool>(1)? && account.kind == Kind::Person;
-            let principal = Principal { uids: BTreeSet::new(), administrator, enabled: row.get(2)? };
+            let (auditor, enabled) = (row.get(2)?, row.get(3)?);
+            let principal = Principal { uids: BTreeSet::new(), administrator, auditor, enabled };
             catalog.principals.insert(account, principal);
         }
         let mut rows = connection.prepare("SELECT uid, account FROM uids")?;
@@ -94,18 +96,19 @@ fn key_groups(connection: &Connection) -> rusqlite::Result<BTreeMap<GroupId, Acc
     Ok(groups)
 }
 
-/// Makes a principal, or changes one: its Unix accounts, and whether it administers. One that was disabled is enabled.
+/// Makes a principal, or changes one: its Unix accounts, and whether it administers and audits. One that was disabled is
+/// enabled.
 pub fn put_principal(
     tx: &Transaction<'_>,
     account: &Account,
     uids: &[u32],
-    administrator: bool,
+    (administrator, auditor): (bool, bool),
 ) -> rusqlite::Result<()> {
     let text = account.to_string();
     tx.execute(
-        "INSERT INTO principals VALUES (?1, ?2, 1)
-         ON CONFLICT DO UPDATE SET administrator = excluded.administrator, enabled = 1",
-        (&text, administrator),
+        "INSERT INTO principals (account, administrator, auditor, enabled) VALUES (?1, ?2, ?3, 1)
+         ON CONFLICT DO UPDATE SET administrator = excluded.administrator, auditor = excluded.auditor, enabled = 1",
+        (&text, administrator, auditor),
     )?;
     tx.execute("DELETE FROM uids WHERE account = ?1", [&text])?;
     for uid in uids {

@@ -114,13 +114,13 @@ impl Store {
                 connection.pragma_update(None, "journal_mode", "DELETE")?;
                 let tx = connection.transaction()?;
                 tx.execute_batch(schema::TABLES)?;
-                tx.execute_batch(schema::GRANT_CERTIFICATES)?;
+                tx.execute_batch(schema::VERSION_2)?;
                 tx.execute(
                     "INSERT INTO meta VALUES (1, ?1, ?2, ?3, ?4, ?5, -1)",
                     (schema::VERSION, ids[0], ids[1], ids[2], ids[3]),
                 )?;
                 // A member of those groups whose blobs the server opens for people.
-                tx.execute("INSERT INTO principals VALUES (?1, 0, 1)", [crate::broker::ACCOUNT])?;
+                tx.execute("INSERT INTO principals VALUES (?1, 0, 1, 0)", [crate::broker::ACCOUNT])?;
                 tx.commit()
             })();
             made.map_err(error)?;
@@ -180,7 +180,7 @@ impl Store {
     /// Adds what version 2 has, whole or not at all.
     fn upgrade(writer: &mut Connection) -> rusqlite::Result<i64> {
         let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        tx.execute_batch(schema::GRANT_CERTIFICATES)?;
+        tx.execute_batch(schema::VERSION_2)?;
         tx.execute("UPDATE meta SET version = ?1", [schema::VERSION])?;
         tx.commit()?;
         Ok(schema::VERSION)

@@ -56,8 +56,9 @@ CREATE TABLE elevations (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// What version 2 added.
-pub(super) const GRANT_CERTIFICATES: &str = "
+/// What version 2 has beside that: it is added to a database of version 1.
+pub(super) const VERSION_2: &str = "
+ALTER TABLE principals ADD COLUMN auditor INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE grant_certificates (
     digest BLOB PRIMARY KEY, request BLOB NOT NULL UNIQUE, account TEXT NOT NULL, not_after_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

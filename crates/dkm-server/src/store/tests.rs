@@ -24,7 +24,7 @@ fn with_group() -> Place {
     let store = Store::create(folder.path()).unwrap();
     store
         .change(0, |tx| {
-            directory::put_principal(tx, &account(), &[1000], false)?;
+            directory::put_principal(tx, &account(), &[1000], (false, false))?;
             let roles = BTreeSet::from([(Role::Creator, crate::account::Name::Account(account()))]);
             groups::put_group(tx, GROUP, &account(), &roles)?;
             groups::announce_group(tx, GROUP)
@@ -136,7 +136,7 @@ fn what_decides_reads_back_as_it_was_written() {
     let alice: Account = "person:alice".parse().unwrap();
     store
         .change(1, |tx| {
-            directory::put_principal(tx, &alice, &[1001, 1002], true)?;
+            directory::put_principal(tx, &alice, &[1001, 1002], (true, false))?;
             directory::put_directory_group(tx, "robots", dkm_remote::wire::Kind::Service)?;
             directory::add_member(tx, "robots", &"service:mail".parse().unwrap())
         })
@@ -173,4 +173,19 @@ fn a_database_is_made_once_and_a_newer_one_is_refused() {
     assert_eq!(again.identity().repository, identity.repository);
     assert_ne!(again.identity().epoch, identity.epoch);
     assert_eq!(again.last_leaf().unwrap(), Some(4));
+}
+
+#[test]
+fn a_database_of_version_1_is_taken_over() {
+    let Place { _folder: folder, store } = with_group();
+    let before = store.identity();
+    drop(store);
+    let old = "ALTER TABLE principals DROP COLUMN auditor; DROP TABLE grant_certificates; UPDATE meta SET version = 1;";
+    Connection::open(folder.path().join(FILE)).unwrap().execute_batch(old).unwrap();
+    for _ in 0..2 {
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(store.identity(), before);
+        let catalog = store.read(Catalog::load).unwrap();
+        assert!(catalog.principals.values().all(|principal| !principal.auditor));
+    }
 }

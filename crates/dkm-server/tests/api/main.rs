@@ -12,6 +12,8 @@ mod audit;
 mod direct;
 mod elevation;
 mod enrolment;
+mod log;
+mod openapi;
 mod people;
 mod roles;
 mod support;

@@ -25,12 +25,14 @@ pub(crate) const UIDS: &[(u32, &str)] = &[
     (2006, "person:auditor"),
     (2007, "person:nobody"),
     (2008, "person:admin"),
+    (2009, "person:log-reader"),
 ];
 /// Who administers the machine: an account that is no principal.
 pub(crate) const ROOT: Peer = Peer::Uid(0);
 pub(crate) const CREATOR: Peer = Peer::Uid(2002);
 pub(crate) const READER: Peer = Peer::Uid(2001);
 pub(crate) const STRANGER: Peer = Peer::Uid(2004);
+pub(crate) const LOG_READER: Peer = Peer::Uid(2009);
 pub(crate) const PERSON_OWNER: Peer = Peer::Uid(2005);
 
 pub(crate) const GROUP: &str = "07070707-0707-0707-0707-070707070707";
@@ -85,7 +87,10 @@ impl Place {
         for (uid, account) in UIDS {
             let kind = account.split(':').next().unwrap();
             let administrator = *account == "person:admin";
-            let body = serde_json::json!({ "kind": kind, "uids": [uid], "administrator": administrator });
+            let auditor = *account == "person:log-reader";
+            let body = serde_json::json!({
+                "kind": kind, "uids": [uid], "administrator": administrator, "auditor": auditor,
+            });
             place.must(ROOT, Method::PUT, &format!("/v1/principals/{account}"), body).await;
         }
         let access = serde_json::json!({
@@ -102,13 +107,26 @@ impl Place {
     }
 
     pub(crate) async fn ask(&self, who: Peer, method: Method, path: &str, body: Vec<u8>) -> Answer {
+        let (status, kind, bytes) = self.bytes(who, method, path, body).await;
+        let body = if kind.contains("json") { serde_json::from_slice(&bytes).unwrap() } else { Value::Null };
+        Answer { status, body }
+    }
+
+    /// Status, media type and bytes of an answer.
+    pub(crate) async fn bytes(
+        &self,
+        who: Peer,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> (StatusCode, String, Vec<u8>) {
         let mut request = Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
         request.extensions_mut().insert(who);
         let response = router(&self.server).oneshot(request).await.unwrap();
+        let kind = response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
         let status = response.status();
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 24).await.unwrap();
-        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
-        Answer { status, body }
+        (status, kind.unwrap_or_default(), bytes.to_vec())
     }
 
     pub(crate) async fn json(&self, who: Peer, method: Method, path: &str, body: Value) -> Answer {

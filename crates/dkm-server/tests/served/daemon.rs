@@ -129,7 +129,7 @@ impl Daemon {
     pub(crate) fn enrolled(&self, account: &str) -> RemoteRepository {
         let directory = self.directory();
         let kind = if account.starts_with("service:") { Kind::Service } else { Kind::Person };
-        let new = NewPrincipal { kind, uids: Vec::new(), administrator: false };
+        let new = NewPrincipal { kind, uids: Vec::new(), administrator: false, auditor: false };
         directory.add_principal(account, &new).unwrap();
         let token = directory.token(account).unwrap().token;
         let endpoint = self.server_url().parse::<RemoteUrl>().unwrap().endpoints.remove(0);
