@@ -21,6 +21,18 @@ pub(crate) struct Asked {
     view: RequestView,
 }
 
+/// Why a server does not do something for a person, with what helps there.
+pub(crate) fn failure(error: dkm::Error) -> Failure {
+    let failure = Failure::from(error);
+    match failure.kind {
+        ErrorKind::Denied => failure.help(
+            "dkm elevate show tells who asked and who may decide; dkm whoami tells who you are; docs/elevation.md has the rules",
+        ),
+        ErrorKind::NotFound => failure.help("check the id: dkm elevate list shows a group's requests"),
+        _ => failure,
+    }
+}
+
 /// Reads the id of a request.
 pub(crate) fn request_id(text: &str) -> std::result::Result<RequestId, String> {
     text.parse().map_err(|error: dkm_core::id::ParseIdError| error.to_string())
@@ -29,7 +41,7 @@ pub(crate) fn request_id(text: &str) -> std::result::Result<RequestId, String> {
 impl Asked {
     /// Asks the server for a request.
     pub(crate) fn of(shell: &Shell, request: RequestId) -> Result<Self> {
-        Self::from_view(shell.elevations()?.show(request)?, Some(request))
+        Self::from_view(shell.elevations()?.show(request).map_err(failure)?, Some(request))
     }
 
     /// Takes what a server has said; `request` is the one that it was asked for.
@@ -238,4 +250,78 @@ fn event_text(event: &Event) -> String {
         _ => String::new(),
     };
     format!("{}  {}{more}", when::second(event.at()), event.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use dkm_core::{Digest, GroupId, InstanceId};
+    use dkm_lockbox::Requester;
+
+    use super::*;
+
+    fn request(id: u8, reason: &str) -> Request {
+        Request {
+            id: RequestId([id; 16]),
+            instance: InstanceId([4; 16]),
+            group: GroupId([5; 16]),
+            policy: vec![Digest([1; 32])],
+            roster: vec![Digest([2; 32])],
+            requester: Requester { person: "alice".into(), account: "person:alice".into() },
+            reason: reason.into(),
+            ticket: String::new(),
+            mode: Mode::Direct,
+            scope: None,
+            break_glass: false,
+            duration_s: 1,
+            made: Timestamp(1),
+            not_after: Timestamp(2),
+            activation_window_s: 1,
+        }
+    }
+
+    fn told(records: &[Record]) -> RequestView {
+        RequestView {
+            request: RequestId([3; 16]).to_string(),
+            group: GroupId([5; 16]).to_string(),
+            status: "approved\u{1b}[2J".into(),
+            status_text: "approved\u{202e}".into(),
+            records: records.iter().map(|record| BASE64_STANDARD.encode(record.encode())).collect(),
+            missing: Vec::new(),
+            until_ms: None,
+        }
+    }
+
+    fn first(request: Request) -> Record {
+        Record { request: request.id, number: 0, event: Event::Requested { request: Box::new(request) } }
+    }
+
+    #[test]
+    fn a_server_s_words_beside_the_records_move_no_terminal() {
+        let asked = Asked::from_view(told(&[first(request(3, "x"))]), Some(RequestId([3; 16]))).unwrap();
+        let text: String = asked.facts(None).iter().map(|(_, value)| value.as_str()).collect();
+        assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
+        assert!(text.contains("approved<U+202E> (as the server says)"), "{text:?}");
+        assert_eq!(asked.json(None)["status_verified"], false);
+    }
+
+    #[test]
+    fn records_that_are_not_those_of_the_request_are_not_shown() {
+        let id = Some(RequestId([3; 16]));
+        let later =
+            Record { request: RequestId([3; 16]), number: 2, event: Event::Withdrawn { at: Timestamp(1) } };
+        for records in [
+            vec![],
+            vec![first(request(4, "x"))],
+            vec![first(request(3, "a\u{202e}b"))],
+            vec![first(request(3, ""))],
+            vec![first(request(3, "x")), later.clone()],
+            vec![later],
+        ] {
+            let failure = Asked::from_view(told(&records), id).err().unwrap();
+            assert_eq!(failure.exit_code, 5, "{}", failure.message);
+        }
+        let mut garbage = told(&[first(request(3, "x"))]);
+        garbage.records[0].replace_range(0..4, "AAAA");
+        assert_eq!(Asked::from_view(garbage, id).err().unwrap().exit_code, 5);
+    }
 }

@@ -11,18 +11,24 @@ use crate::shell::Shell;
 /// What is in force in a group, or why that can't be told.
 pub(crate) enum Control {
     /// Read, and verified from the first roster that is remembered.
-    Read(Box<Rosters>),
+    Read {
+        /// The group's name.
+        name: String,
+        /// Its rosters and policies.
+        rosters: Box<Rosters>,
+    },
     /// This account may not read the group's records.
     Withheld(String),
 }
 
 /// Reads a group's control records, where this account may.
 pub(crate) fn read(shell: &Shell, group: GroupId) -> Result<Control> {
-    let read = shell.client()?.group(&group.to_string()).and_then(|group| group.rosters(&verify_roster));
+    let read = shell.client()?.group(&group.to_string());
+    let read = read.and_then(|group| Ok((group.name(), group.rosters(&verify_roster)?)));
     match read {
-        Ok(rosters) => {
+        Ok((name, rosters)) => {
             pinned(shell, &rosters)?;
-            Ok(Control::Read(Box::new(rosters)))
+            Ok(Control::Read { name, rosters: Box::new(rosters) })
         }
         Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::NotFound) => {
             Ok(Control::Withheld(error.to_string()))
@@ -49,7 +55,7 @@ impl Control {
     /// The rosters, if they were read.
     pub(crate) fn rosters(&self) -> Option<&Rosters> {
         match self {
-            Self::Read(rosters) => Some(rosters),
+            Self::Read { rosters, .. } => Some(rosters),
             Self::Withheld(_) => None,
         }
     }

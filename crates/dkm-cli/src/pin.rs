@@ -25,6 +25,12 @@ impl Pin {
         Ok(Self { path: state.join("pins").join(kind).join(of) })
     }
 
+    /// What a test remembers.
+    #[cfg(test)]
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path

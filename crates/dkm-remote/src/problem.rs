@@ -160,8 +160,8 @@ mod tests {
             let told = decision("https://h", "x", &answer);
             prop_assert!(!told.to_string().contains(char::is_control));
             for error in [error("https://h", "x", &answer), record_error("https://h", "slot", &answer)] {
-                let hidden = error.to_string().contains(|c: char| c.is_control() || c == '\u{202e}');
-                prop_assert!(!hidden);
+                let moves = |c: char| c.is_control() || c == '\u{202e}';
+                prop_assert!(!error.to_string().contains(moves));
                 let decided = whole && matches!((status, code), (401, "unauthenticated") | (403, "denied"));
                 prop_assert_eq!(matches!(error, RepositoryError::Denied { .. }), decided);
             }

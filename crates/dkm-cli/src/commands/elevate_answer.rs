@@ -7,7 +7,7 @@ use dkm_lockbox::{Decision, NAMESPACE, Status, shown, statement};
 use dkm_remote::wire::elevation::NewAnswer;
 use serde_json::json;
 
-use crate::asked::{Asked, request_id};
+use crate::asked::{self, Asked, request_id};
 use crate::confirm::ConfirmArguments;
 use crate::control::{self, Control};
 use crate::failure::{Failure, Result};
@@ -72,7 +72,7 @@ fn answer(arguments: &Arguments, shell: &Shell, decision: Decision) -> Result {
         approve: decision == Decision::Approve,
         signature,
     };
-    let view = shell.elevations()?.answer(arguments.request, &new)?;
+    let view = shell.elevations()?.answer(arguments.request, &new).map_err(asked::failure)?;
     let asked = Asked::from_view(view, Some(arguments.request))?;
     let mut value = asked.json(Some(&control));
     value["digest"] = json!(digest.to_string());
@@ -90,8 +90,8 @@ fn answer(arguments: &Arguments, shell: &Shell, decision: Decision) -> Result {
 /// What was checked of a request, for people; an approval that would be worth nothing is not given.
 fn check(asked: &Asked, control: &Control, decision: Decision) -> Result<String> {
     let request = asked.request();
-    let rosters = match control {
-        Control::Read(rosters) => rosters,
+    let (name, rosters) = match control {
+        Control::Read { name, rosters } => (name, rosters),
         // Whoever withholds the records would else have them approve unchecked who checked before.
         Control::Withheld(why) if decision == Decision::Approve => {
             let pin = Pin::of("roster", &request.group.to_string())?;
@@ -124,8 +124,9 @@ fn check(asked: &Asked, control: &Control, decision: Decision) -> Result<String>
         ));
     }
     Ok(format!(
-        "Checked in the group's own records, from its first roster {} on: policy and roster are those in force ({} and {}), \
-         the account {} is {} in the roster, and the roster allows what is asked for.",
+        "Checked in the records of group {:?}, from its first roster {} on: policy and roster are those in force ({} and \
+         {}), the account {:?} is {:?} in the roster, and the roster allows what is asked for.",
+        shown(name),
         rosters.genesis.map_or_else(String::new, |digest| digest.to_string()),
         rosters
             .policies

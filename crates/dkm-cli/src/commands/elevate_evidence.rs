@@ -9,7 +9,7 @@ use dkm_core::RequestId;
 use dkm_lockbox::{Answer, Decision, Evidence, NAMESPACE, shown, statement};
 use serde_json::json;
 
-use crate::asked::{Asked, request_id};
+use crate::asked::{self, Asked, request_id};
 use crate::control;
 use crate::failure::{Failure, Result};
 use crate::output_file::{ORDINARY, Output};
@@ -55,7 +55,11 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
         return Err(Failure::new(ErrorKind::NotFound, "nobody has answered the request yet")
             .help("dkm elevate show tells who is to approve"));
     }
-    let told = if is_own { Vec::new() } else { shell.elevations()?.evidence(arguments.request)?.answers };
+    let told = if is_own {
+        Vec::new()
+    } else {
+        shell.elevations()?.evidence(arguments.request).map_err(asked::failure)?.answers
+    };
     std::fs::create_dir_all(&arguments.output)
         .map_err(|error| Failure::file("can't make the folder", &arguments.output, &error))?;
     let mut commands = Vec::new();

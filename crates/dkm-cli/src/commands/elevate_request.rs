@@ -9,7 +9,7 @@ use dkm_core::blob::{PREFIX_LEN, blob_id};
 use dkm_lockbox::shown;
 use dkm_remote::wire::elevation::{NewRequest, ScopeView};
 
-use crate::asked::Asked;
+use crate::asked::{self, Asked};
 use crate::context_pair::parse_pair;
 use crate::failure::{Failure, Result};
 use crate::input::Input;
@@ -72,7 +72,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
         duration_s: arguments.duration / 1_000,
     };
     let group = shell.group_id(None)?;
-    let asked = Asked::from_view(elevations.ask(group, &new)?, None)?;
+    let asked = Asked::from_view(elevations.ask(group, &new).map_err(asked::failure)?, None)?;
     if asked.request().group != group {
         return Err(Failure::internal("the server has made a request for another group"));
     }

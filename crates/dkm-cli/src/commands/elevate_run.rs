@@ -14,7 +14,7 @@ use dkm_remote::wire::elevation::OpenBlob;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::asked::{Asked, request_id};
+use crate::asked::{self, Asked, request_id};
 use crate::context_pair::ContextArguments;
 use crate::control;
 use crate::failure::{Failure, Result};
@@ -91,7 +91,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     let log = KnownLog::of(request.instance, arguments.log_key.as_ref())?;
     let open =
         OpenBlob { context: texts(&context)?, blob: BASE64_STANDARD.encode(&*blob), known_size: log.size() };
-    let opened = shell.elevations()?.open(arguments.request, &open)?;
+    let opened = shell.elevations()?.open(arguments.request, &open).map_err(asked::failure)?;
     let plaintext = BASE64_STANDARD.decode(opened.plaintext.as_bytes()).map(Zeroizing::new);
     let plaintext = plaintext.map_err(|_| {
         Failure::new(

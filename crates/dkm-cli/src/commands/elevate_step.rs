@@ -5,7 +5,7 @@ use dkm_core::RequestId;
 use dkm_remote::Elevations;
 use dkm_remote::wire::elevation::RequestView;
 
-use crate::asked::{Asked, request_id};
+use crate::asked::{self, Asked, request_id};
 use crate::failure::Result;
 use crate::shell::Shell;
 use crate::when;
@@ -24,7 +24,7 @@ fn step(
     take: impl FnOnce(&Elevations, RequestId) -> dkm::Result<RequestView>,
     done: impl FnOnce(&Asked) -> String,
 ) -> Result {
-    let view = take(&shell.elevations()?, arguments.request)?;
+    let view = take(&shell.elevations()?, arguments.request).map_err(asked::failure)?;
     let asked = Asked::from_view(view, Some(arguments.request))?;
     shell.terminal.result(&asked.json(None), || format!("{}\n", done(&asked)))
 }

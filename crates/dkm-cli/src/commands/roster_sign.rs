@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     );
     let mut keys = None;
     match &control {
-        Control::Read(rosters) => {
+        Control::Read { rosters, .. } => {
             if proposal.record.previous != rosters.chain.tips() {
                 return Err(Failure::new(
                     ErrorKind::Refused,

@@ -14,6 +14,7 @@ mod library;
 mod quickstart;
 mod readme;
 mod reference;
+mod rosters;
 mod secrecy;
 mod sessions;
 mod streams;

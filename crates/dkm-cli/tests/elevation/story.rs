@@ -42,7 +42,7 @@ fn asked_approved_used_and_over_with_an_entry_for_each_step() {
 
     // Bob's key is in his agent.
     let seen = world.statement("bob", "approve", &request, &[]).succeeded();
-    assert!(seen.stderr.contains("Checked in the group's own records"), "{}", seen.stderr);
+    assert!(seen.stderr.contains("Checked in the records of group \"mail\""), "{}", seen.stderr);
     assert!(seen.stderr.contains("reason: \"a customer can't read his mail\""), "{}", seen.stderr);
     let one = world.answer("bob", "approve", &request, &[]).succeeded().json();
     assert_eq!(one["status"], "pending");
@@ -196,5 +196,20 @@ fn approvals_are_verified_by_ssh_keygen_alone() {
             std::fs::write(&statement, text.replace("his mail", "her mail")).unwrap();
             assert!(!verify(command), "{command}");
         }
+    }
+}
+
+#[test]
+fn a_person_at_a_terminal_types_what_he_decides() {
+    let world = World::new();
+    let request = world.request(&["--emergency", "--duration", "5m"]);
+    let key = world.key("dave");
+    let approve = ["elevate", "approve", &request, "--key", key.to_str().unwrap()];
+    for (typed, code, told) in
+        [("yes\n", 7, "not confirmed"), ("\n", 7, "not confirmed"), ("approve\n", 0, "dave has approved")]
+    {
+        let run = world.at_terminal("dave", &approve, typed).exits(code);
+        assert!(run.text().contains("Type \"approve\" to sign this"), "{}", run.text());
+        assert!(run.text().contains("requester: \"alice\"") && run.text().contains(told), "{}", run.text());
     }
 }

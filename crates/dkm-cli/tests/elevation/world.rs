@@ -163,9 +163,29 @@ impl World {
         self.run("admin", &self.server.socket(), arguments)
     }
 
-    fn run<S: AsRef<str>>(&self, account: &str, url: &str, arguments: &[S]) -> Run {
+    /// The command, run by a person at a terminal, who types this.
+    pub(crate) fn at_terminal(&self, name: &str, arguments: &[&str], typed: &str) -> Run {
+        let account = format!("person:{name}");
+        let url = self.server.url(&self.credentials(&account));
+        let words: Vec<String> =
+            [env!("CARGO_BIN_EXE_dkm")].iter().chain(arguments).map(|word| format!("'{word}'")).collect();
+        let mut command = self.command(&account, &url, "script");
+        command.args(["-qec", &words.join(" "), "/dev/null"]).stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), typed.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        Run {
+            line: format!("{account}: dkm {}", arguments.join(" ")),
+            code: output.status.code(),
+            stdout: output.stdout,
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn command(&self, account: &str, url: &str, program: &str) -> Command {
         let home = self.home(account);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dkm"));
+        let mut command = Command::new(program);
         command
             .env_clear()
             .env("HOME", &home)
@@ -178,6 +198,11 @@ impl World {
         if !self.group.is_empty() {
             command.env("DKM_GROUP", &self.group);
         }
+        command
+    }
+
+    fn run<S: AsRef<str>>(&self, account: &str, url: &str, arguments: &[S]) -> Run {
+        let mut command = self.command(account, url, env!("CARGO_BIN_EXE_dkm"));
         command.args(arguments.iter().map(AsRef::as_ref));
         let output = command.output().unwrap();
         let words: Vec<&str> = arguments.iter().map(AsRef::as_ref).collect();
