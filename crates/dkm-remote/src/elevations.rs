@@ -1,17 +1,22 @@
 //! Elevated access: asked for, approved, used, ended, at a repository's first server.
 
 use dkm::Result;
+use dkm::repository::RepositoryError;
 use dkm_core::{GroupId, RequestId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::http::Method;
 
+use crate::credentials::key::NewKey;
+use crate::credentials::{Credentials, authorities, now_ms};
 use crate::http::Body;
 use crate::problem;
 use crate::repository::{RemoteRepository, is_success, parsed};
+use crate::url::Endpoint;
 use crate::wire::elevation::{
     EvidenceView, NewAnswer, NewRequest, OpenBlob, OpenedBlob, RequestView, Requests,
 };
+use crate::wire::{Certificate, Renewal};
 
 /// Longest answer that is taken, in bytes: a request's records, or a list of requests.
 const ANSWER_LEN_MAX: usize = 64 * 1024 * 1024;
@@ -112,6 +117,50 @@ impl Elevations {
     /// As [`Elevations::answer`]; [`Usage`](dkm::ErrorKind::Usage) for a blob that does not open, or is too long.
     pub fn open(&self, request: RequestId, blob: &OpenBlob) -> Result<OpenedBlob> {
         self.post(&format!("opening a blob under request {request}"), &path(request, "unprotect"), Some(blob))
+    }
+
+    /// Gets a certificate that reads the group's keys until one's own direct grant ends, and writes it into a folder of its
+    /// own, with a key that is made there. It takes the place of one that was got under the grant before.
+    ///
+    /// # Errors
+    /// As [`Elevations::answer`]; [`Usage`](dkm::ErrorKind::Usage) if the folder holds credentials that have not ended;
+    /// it can't be written.
+    pub fn credentials(&self, request: RequestId, folder: &Credentials) -> Result<Certificate> {
+        let what = format!("credentials under request {request}");
+        let url = self.0.location();
+        let unavailable = |why: String| RepositoryError::Unavailable { location: url.to_string(), why };
+        // All that can fail here fails before the server writes down that keys are exposed.
+        folder.prepare()?;
+        let busy =
+            || unavailable(format!("another program writes to {} just now", folder.folder().display()));
+        let lock = folder.lock()?.ok_or_else(busy)?;
+        let in_use = folder.validity().is_ok_and(|held| held.is_renewable && !held.has_ended(now_ms()));
+        if in_use {
+            return Err(dkm::Error::Invalid(format!(
+                "{} holds an account's own credentials: name another folder for those of the grant",
+                folder.folder().display()
+            )));
+        }
+        // Who vouches for the server is known, unless it was reached by its socket.
+        let known = match (&url.ca, url.endpoints.first()) {
+            (Some(file), _) => Some(authorities(file)?),
+            (None, Some(Endpoint::Host { .. })) => {
+                Some(authorities(&Credentials::in_folder(&url.credentials).authority_path())?)
+            }
+            (None, _) => None,
+        };
+        let key = NewKey::make().map_err(unavailable)?;
+        let asked = Renewal { request: key.request.clone() };
+        let new: Certificate = self.post(&what, &path(request, "credentials"), Some(&asked))?;
+        let location = url.to_string();
+        key.check(&new.certificate).map_err(|why| problem::odd(&location, &what, why))?;
+        let authority = match known {
+            Some(known) => known.iter().map(crate::enrol::pem).collect(),
+            None => new.authority.clone(),
+        };
+        folder.store_authority(&lock, &authority)?;
+        folder.store_identity(&lock, &key.pem, &new.certificate)?;
+        Ok(new)
     }
 
     fn step(&self, request: RequestId, step: &str) -> Result<RequestView> {

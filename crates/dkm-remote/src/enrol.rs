@@ -113,7 +113,7 @@ impl Server {
     }
 }
 
-fn pem(certificate: &CertificateDer<'static>) -> String {
+pub(crate) fn pem(certificate: &CertificateDer<'static>) -> String {
     use base64::Engine as _;
     let text = base64::engine::general_purpose::STANDARD.encode(certificate);
     let lines: Vec<&str> =

@@ -19,6 +19,7 @@ mod directory_list;
 mod directory_member;
 mod doctor;
 mod elevate_answer;
+mod elevate_credentials;
 mod elevate_evidence;
 mod elevate_list;
 mod elevate_request;
@@ -236,6 +237,7 @@ Examples:
     #[command(after_long_help = "Example:\n  dkm elevate review 3f2a9c1b-e0d4-4f6d-8b7a-6c5d4e3f2a1b")]
     Review(elevate_step::Arguments),
     Run(elevate_run::Arguments),
+    Credentials(elevate_credentials::Arguments),
     Evidence(elevate_evidence::Arguments),
 }
 
@@ -357,6 +359,7 @@ fn elevate(command: Elevate, shell: &Shell) -> Result {
         Elevate::Revoke(arguments) => elevate_step::revoke(&arguments, shell),
         Elevate::Review(arguments) => elevate_step::review(&arguments, shell),
         Elevate::Run(arguments) => elevate_run::run(&arguments, shell),
+        Elevate::Credentials(arguments) => elevate_credentials::run(&arguments, shell),
         Elevate::Evidence(arguments) => elevate_evidence::run(&arguments, shell),
     }
 }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod attacks;
+mod direct;
 mod rosters;
 mod server;
 mod story;

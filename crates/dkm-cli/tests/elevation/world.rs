@@ -110,6 +110,7 @@ impl World {
             "[[levels]]\nname = \"legal\"\napprovers = [\"carol\"]\n\n".to_owned(),
             "[elevation]\nlongest = \"1h\"\napprove_within = \"1d\"\nactivate_within = \"1h\"\nrevokers = [\"dave\"]\n\n"
                 .to_owned(),
+            "[[elevation.direct]]\nname = \"privacy\"\napprovers = [\"dave\"]\n\n".to_owned(),
             "[elevation.emergency]\nlongest = \"15m\"\nreview_within = \"1d\"\n".to_owned(),
             "[[elevation.emergency.levels]]\nname = \"on call\"\napprovers = [\"dave\"]\n".to_owned(),
         ]

@@ -25,6 +25,8 @@ use crate::http::tls;
 pub const IDENTITY: &str = "identity.pem";
 /// Name of the file with the authority.
 pub const AUTHORITY: &str = "authority.pem";
+/// How the name of a certificate begins that was given out under a grant for elevated access.
+const GRANT: &str = "grant:";
 /// What who writes into the folder locks.
 const LOCK: &str = ".lock";
 
@@ -96,6 +98,8 @@ pub struct Validity {
     pub not_before_ms: u64,
     /// When it ends, in milliseconds since 1970.
     pub not_after_ms: u64,
+    /// Whether another can follow it: one that was given out under a grant ends with that.
+    pub is_renewable: bool,
 }
 
 impl Validity {
@@ -104,7 +108,10 @@ impl Validity {
         let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;
         let ms = |seconds: i64| u64::try_from(seconds).unwrap_or(0).saturating_mul(1000);
         let validity = parsed.validity();
+        let mut names = parsed.subject().iter_common_name();
+        let of_grant = names.any(|name| name.as_str().is_ok_and(|name| name.starts_with(GRANT)));
         Ok(Self {
+            is_renewable: !of_grant,
             not_before_ms: ms(validity.not_before.timestamp()),
             not_after_ms: ms(validity.not_after.timestamp()),
         })
@@ -119,7 +126,8 @@ impl Validity {
     /// Whether less than half of its life is left.
     #[must_use]
     pub const fn is_renewal_due(&self, now_ms: u64) -> bool {
-        now_ms > self.not_before_ms + self.not_after_ms.saturating_sub(self.not_before_ms) / 2
+        self.is_renewable
+            && now_ms > self.not_before_ms + self.not_after_ms.saturating_sub(self.not_before_ms) / 2
     }
 }
 

@@ -225,6 +225,15 @@ fn elevation() -> Vec<Line> {
         (Post, "/v1/requests/{request}/review", step("review", "Say that an emergency was reviewed")),
         (
             Post,
+            "/v1/requests/{request}/credentials",
+            of("credentials", "A certificate that reads the group's keys until a direct grant ends")
+                .takes::<Renewal>()
+                .gives::<Certificate>(
+                    "The certificate; one that was given out under the grant before is refused.",
+                ),
+        ),
+        (
+            Post,
             "/v1/requests/{request}/unprotect",
             of("unprotect", "Open a blob under a grant, once that is in the audit log")
                 .takes::<OpenBlob>()
