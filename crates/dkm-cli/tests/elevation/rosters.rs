@@ -48,9 +48,9 @@ fn sign(world: &World, who: &str, proposal: &str) {
     let key = world.key(who);
     let key = if key.exists() { key.to_str().unwrap().to_owned() } else { "agent".to_owned() };
     let words = ["roster", "sign", proposal, "--as", who, "--key", &key, "--json"];
-    let seen = world.person(who, &[&words[..], &["--dry-run"]].concat()).succeeded();
-    assert!(seen.stderr.contains("+ level 2"), "{}", seen.stderr);
-    let digest = seen.json()["digest"].as_str().unwrap().to_owned();
+    let seen = world.person(who, &[&words[..], &["--dry-run"]].concat()).succeeded().json();
+    assert!(seen["shown"].as_str().unwrap().contains("+ level 2"), "{seen}");
+    let digest = seen["digest"].as_str().unwrap().to_owned();
     world.person(who, &[&words[..], &["--yes", "--digest", &digest]].concat()).succeeded();
 }
 
@@ -98,8 +98,8 @@ fn who_checked_before_does_not_approve_unchecked() {
     let request = world.request(&[]);
     // Alice's other account is no auditor, and has seen no roster: she is told what was not checked.
     let more = ["--as", "bob", "--level", "manager"];
-    let seen = world.statement("alice-2", "approve", &request, &more).succeeded();
-    assert!(seen.stderr.contains("NOT CHECKED"), "{}", seen.stderr);
+    let seen = world.statement("alice-2", "approve", &request, &more).succeeded().json();
+    assert!(seen["checks"].as_str().unwrap().contains("NOT CHECKED") && seen["checked"] == false, "{seen}");
     let pins = world.at("person-alice-2/.local/state/dkm/pins/roster");
     std::fs::create_dir_all(&pins).unwrap();
     std::fs::write(pins.join(&world.group), "00".repeat(32)).unwrap();

@@ -41,9 +41,12 @@ fn asked_approved_used_and_over_with_an_entry_for_each_step() {
     world.open(&request, &blob, "17").exits(7).says("pending");
 
     // Bob's key is in his agent.
-    let seen = world.statement("bob", "approve", &request, &[]).succeeded();
-    assert!(seen.stderr.contains("Checked in the records of group \"mail\""), "{}", seen.stderr);
-    assert!(seen.stderr.contains("reason: \"a customer can't read his mail\""), "{}", seen.stderr);
+    let seen = world.statement("bob", "approve", &request, &[]).succeeded().json();
+    assert!(seen["checks"].as_str().unwrap().contains("Checked in the records of group \"mail\""), "{seen}");
+    assert!(
+        seen["statement"].as_str().unwrap().contains("reason: \"a customer can't read his mail\"\n"),
+        "{seen}"
+    );
     let one = world.answer("bob", "approve", &request, &[]).succeeded().json();
     assert_eq!(one["status"], "pending");
     world.person("alice", &["elevate", "activate", &request]).exits(7).says("pending");
