@@ -2,8 +2,9 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use dkm::ErrorKind;
-use dkm_core::{Context, RequestId, Timestamp};
+use dkm_core::{Context, GroupId, RequestId, Timestamp};
 use dkm_lockbox::{Elevation, Event, Mode, Record, Request, Scope, Status, shown};
+use dkm_remote::ElevationError;
 use dkm_remote::wire::elevation::RequestView;
 use serde_json::{Value, json};
 
@@ -22,15 +23,29 @@ pub(crate) struct Asked {
 }
 
 /// Why a server does not do something for a person, with what helps there.
-pub(crate) fn failure(error: dkm::Error) -> Failure {
-    let failure = Failure::from(error);
-    match failure.kind {
-        ErrorKind::Denied => failure.help(
-            "dkm elevate show tells who asked and who may decide; dkm whoami tells who you are; docs/elevation.md has the rules",
-        ),
-        ErrorKind::NotFound => failure.help("check the id: dkm elevate list shows a group's requests"),
+pub(crate) fn failure(error: ElevationError) -> Failure {
+    let failure = match error {
+        ElevationError::Other(error) => return error.into(),
+        error => Failure::new(error.kind(), error.to_string()),
+    };
+    let help = match failure.kind {
+        ErrorKind::Denied => {
+            "dkm elevate show tells who asked and who may decide; dkm whoami tells who you are; docs/elevation.md has the rules"
+        }
+        ErrorKind::NotFound => "check the id: dkm elevate list shows a group's requests",
+        _ => {
+            "dkm elevate show tells what has come of a request; whoever needs access after its end asks anew"
+        }
+    };
+    failure.help(help)
+}
+
+/// The group that is meant, which the people of its roster need not see.
+pub(crate) fn group(shell: &Shell) -> Result<GroupId> {
+    shell.group_id(None).map_err(|failure| match failure.kind {
+        ErrorKind::NotFound => failure.help("who may not see the group names it by its id: --group ID"),
         _ => failure,
-    }
+    })
 }
 
 /// Reads the id of a request.

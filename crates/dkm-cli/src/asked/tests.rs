@@ -1,4 +1,4 @@
-use dkm_core::{Digest, GroupId, InstanceId};
+use dkm_core::{Digest, InstanceId};
 use dkm_lockbox::Requester;
 
 use super::*;

@@ -134,6 +134,9 @@ fn a_grant_is_ended_early_and_a_request_is_taken_back() {
     world.open(&request, &blob, "17").exits(7).says("revoked");
     let other = world.request(&[]);
     world.person("bob", &["elevate", "withdraw", &other]).exits(4).says("withdraw another's request");
+    let none = format!("{}{}", &other[..35], if other.ends_with('0') { '1' } else { '0' });
+    world.person("dave", &["elevate", "show", &none]).exits(3).says("there is no request");
+    world.person("alice", &["--group", "mail", "elevate", "list"]).exits(3).says("names it by its id");
     world.person("alice", &["elevate", "withdraw", &other]).succeeded();
     world.answer("bob", "approve", &other, &[]).exits(7).says("withdrawn");
 }
