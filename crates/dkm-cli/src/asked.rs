@@ -2,8 +2,9 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use dkm::ErrorKind;
-use dkm_core::{Context, RequestId, Timestamp};
+use dkm_core::{Context, GroupId, RequestId, Timestamp};
 use dkm_lockbox::{Elevation, Event, Mode, Record, Request, Scope, Status, shown};
+use dkm_remote::ElevationError;
 use dkm_remote::wire::elevation::RequestView;
 use serde_json::{Value, json};
 
@@ -22,15 +23,29 @@ pub(crate) struct Asked {
 }
 
 /// Why a server does not do something for a person, with what helps there.
-pub(crate) fn failure(error: dkm::Error) -> Failure {
-    let failure = Failure::from(error);
-    match failure.kind {
-        ErrorKind::Denied => failure.help(
-            "dkm elevate show tells who asked and who may decide; dkm whoami tells who you are; docs/elevation.md has the rules",
-        ),
-        ErrorKind::NotFound => failure.help("check the id: dkm elevate list shows a group's requests"),
+pub(crate) fn failure(error: ElevationError) -> Failure {
+    let failure = match error {
+        ElevationError::Other(error) => return error.into(),
+        error => Failure::new(error.kind(), error.to_string()),
+    };
+    let help = match failure.kind {
+        ErrorKind::Denied => {
+            "dkm elevate show tells who asked and who may decide; dkm whoami tells who you are; docs/elevation.md has the rules"
+        }
+        ErrorKind::NotFound => "check the id: dkm elevate list shows a group's requests",
+        _ => {
+            "dkm elevate show tells what has come of a request; whoever needs access after its end asks anew"
+        }
+    };
+    failure.help(help)
+}
+
+/// The group that is meant, which the people of its roster need not see.
+pub(crate) fn group(shell: &Shell) -> Result<GroupId> {
+    shell.group_id(None).map_err(|failure| match failure.kind {
+        ErrorKind::NotFound => failure.help("who may not see the group names it by its id: --group ID"),
         _ => failure,
-    }
+    })
 }
 
 /// Reads the id of a request.
@@ -253,75 +268,4 @@ fn event_text(event: &Event) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use dkm_core::{Digest, GroupId, InstanceId};
-    use dkm_lockbox::Requester;
-
-    use super::*;
-
-    fn request(id: u8, reason: &str) -> Request {
-        Request {
-            id: RequestId([id; 16]),
-            instance: InstanceId([4; 16]),
-            group: GroupId([5; 16]),
-            policy: vec![Digest([1; 32])],
-            roster: vec![Digest([2; 32])],
-            requester: Requester { person: "alice".into(), account: "person:alice".into() },
-            reason: reason.into(),
-            ticket: String::new(),
-            mode: Mode::Direct,
-            scope: None,
-            break_glass: false,
-            duration_s: 1,
-            made: Timestamp(1),
-            not_after: Timestamp(2),
-            activation_window_s: 1,
-        }
-    }
-
-    fn told(records: &[Record]) -> RequestView {
-        RequestView {
-            request: RequestId([3; 16]).to_string(),
-            group: GroupId([5; 16]).to_string(),
-            status: "approved\u{1b}[2J".into(),
-            status_text: "approved\u{202e}".into(),
-            records: records.iter().map(|record| BASE64_STANDARD.encode(record.encode())).collect(),
-            missing: Vec::new(),
-            until_ms: None,
-        }
-    }
-
-    fn first(request: Request) -> Record {
-        Record { request: request.id, number: 0, event: Event::Requested { request: Box::new(request) } }
-    }
-
-    #[test]
-    fn a_server_s_words_beside_the_records_move_no_terminal() {
-        let asked = Asked::from_view(told(&[first(request(3, "x"))]), Some(RequestId([3; 16]))).unwrap();
-        let text: String = asked.facts(None).iter().map(|(_, value)| value.as_str()).collect();
-        assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
-        assert!(text.contains("approved<U+202E> (as the server says)"), "{text:?}");
-        assert_eq!(asked.json(None)["status_verified"], false);
-    }
-
-    #[test]
-    fn records_that_are_not_those_of_the_request_are_not_shown() {
-        let id = Some(RequestId([3; 16]));
-        let later =
-            Record { request: RequestId([3; 16]), number: 2, event: Event::Withdrawn { at: Timestamp(1) } };
-        for records in [
-            vec![],
-            vec![first(request(4, "x"))],
-            vec![first(request(3, "a\u{202e}b"))],
-            vec![first(request(3, ""))],
-            vec![first(request(3, "x")), later.clone()],
-            vec![later],
-        ] {
-            let failure = Asked::from_view(told(&records), id).err().unwrap();
-            assert_eq!(failure.exit_code, 5, "{}", failure.message);
-        }
-        let mut garbage = told(&[first(request(3, "x"))]);
-        garbage.records[0].replace_range(0..4, "AAAA");
-        assert_eq!(Asked::from_view(garbage, id).err().unwrap().exit_code, 5);
-    }
-}
+mod tests;

@@ -24,6 +24,13 @@ pub(crate) struct ConfirmArguments {
 }
 
 impl ConfirmArguments {
+    /// Shows a person what is to be signed. A program that writes JSON and asks nobody is told in the result.
+    pub(crate) fn show(&self, shell: &Shell, text: &str) {
+        if !(shell.terminal.is_json() && (self.yes || self.dry_run)) {
+            shell.terminal.show(text);
+        }
+    }
+
     /// Goes on if the person at the terminal types `word`, or the digest is the one that was given.
     pub(crate) fn confirmed(&self, shell: &Shell, digest: Digest, word: &str) -> Result {
         if let Some(expected) = self.digest.filter(|expected| *expected != digest) {

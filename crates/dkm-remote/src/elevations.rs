@@ -1,7 +1,7 @@
 //! Elevated access: asked for, approved, used, ended, at a repository's first server.
 
-use dkm::Result;
 use dkm::repository::RepositoryError;
+use dkm::{ErrorKind, Result};
 use dkm_core::{GroupId, RequestId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -21,6 +21,55 @@ use crate::wire::{Certificate, Renewal};
 /// Longest answer that is taken, in bytes: a request's records, or a list of requests.
 const ANSWER_LEN_MAX: usize = 64 * 1024 * 1024;
 
+/// Why something is not done about a request.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ElevationError {
+    /// It is not for this account to do, or the roster does not allow it.
+    #[error("{what} is denied: {why}")]
+    Denied {
+        /// What.
+        what: String,
+        /// Why, in the server's words.
+        why: String,
+    },
+    /// There is no such request or group.
+    #[error("{what} is not there: {why}")]
+    NotFound {
+        /// What.
+        what: String,
+        /// Why, in the server's words.
+        why: String,
+    },
+    /// The request, or the group, is in a state that does not allow it.
+    #[error("{what} is refused: {why}")]
+    Refused {
+        /// What.
+        what: String,
+        /// Why, in the server's words.
+        why: String,
+    },
+    /// The server did not understand it, or can't be reached, or failed.
+    #[error(transparent)]
+    Other(#[from] dkm::Error),
+}
+
+impl ElevationError {
+    /// Of what kind the error is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Denied { .. } => ErrorKind::Denied,
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::Refused { .. } => ErrorKind::Refused,
+            Self::Other(error) => error.kind(),
+        }
+    }
+}
+
+/// A result about a request.
+type Result<T> = std::result::Result<T, ElevationError>;
+
 /// Requests for elevated access at a repository's first server. What it says of a request beside the records is not
 /// verified here, and the records not either: `dkm-lockbox` does that.
 #[derive(Debug, Clone)]
@@ -36,9 +85,9 @@ impl Elevations {
     /// Asks for access.
     ///
     /// # Errors
-    /// [`Denied`](dkm::ErrorKind::Denied) to who is no person of the group's roster, or for what it does not allow;
-    /// [`Usage`](dkm::ErrorKind::Usage) for a request that can't be; [`Refused`](dkm::ErrorKind::Refused) for a group
-    /// without a roster in force; [`Unavailable`](dkm::ErrorKind::Unavailable).
+    /// [`ElevationError::Denied`] to who is no person of the group's roster, or for what it does not allow;
+    /// [`ElevationError::Refused`] for a group without a roster in force; [`ElevationError::Other`] for a request that can't
+    /// be, and if the server does not answer.
     pub fn ask(&self, group: GroupId, new: &NewRequest) -> Result<RequestView> {
         let what = format!("a request for group {group}");
         self.post(&what, &format!("/v1/groups/{group}/requests"), Some(new))
@@ -57,7 +106,7 @@ impl Elevations {
     /// A request and what came of it.
     ///
     /// # Errors
-    /// [`NotFound`](dkm::ErrorKind::NotFound); as [`Elevations::ask`].
+    /// [`ElevationError::NotFound`]; as [`Elevations::ask`].
     pub fn show(&self, request: RequestId) -> Result<RequestView> {
         self.call(&format!("request {request}"), Method::GET, &format!("/v1/requests/{request}"), None)
     }
@@ -74,7 +123,7 @@ impl Elevations {
     /// Gives an approver's signed answer.
     ///
     /// # Errors
-    /// As [`Elevations::show`]; [`Refused`](dkm::ErrorKind::Refused) if it comes too early or too late.
+    /// As [`Elevations::show`]; [`ElevationError::Refused`] if it comes too early or too late.
     pub fn answer(&self, request: RequestId, answer: &NewAnswer) -> Result<RequestView> {
         self.post(&format!("the answer to request {request}"), &path(request, "answers"), Some(answer))
     }
@@ -114,7 +163,7 @@ impl Elevations {
     /// Has the server open a blob under one's grant. The receipt that comes with it is not verified here.
     ///
     /// # Errors
-    /// As [`Elevations::answer`]; [`Usage`](dkm::ErrorKind::Usage) for a blob that does not open, or is too long.
+    /// As [`Elevations::answer`]; [`ElevationError::Other`] for a blob that does not open, or is too long.
     pub fn open(&self, request: RequestId, blob: &OpenBlob) -> Result<OpenedBlob> {
         self.post(&format!("opening a blob under request {request}"), &path(request, "unprotect"), Some(blob))
     }
@@ -181,11 +230,12 @@ impl Elevations {
         body: Option<&[u8]>,
     ) -> Result<T> {
         let body = body.map_or(Body::None, Body::Json);
-        let (location, answer) = self.0.shared().ask_first(what, method, path, body, ANSWER_LEN_MAX)?;
+        let (location, answer) =
+            self.0.shared().ask_first(what, method, path, body, ANSWER_LEN_MAX).map_err(dkm::Error::from)?;
         if !is_success(&answer) {
             return Err(problem::decision(&location, what, &answer));
         }
-        Ok(parsed(&location, what, &answer)?)
+        Ok(parsed(&location, what, &answer).map_err(dkm::Error::from)?)
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dkm::repository::RepositoryError;
 
+use crate::elevations::ElevationError;
 use crate::http::Answer;
 use crate::wire::{Code, Problem};
 
@@ -64,28 +65,20 @@ pub(crate) fn error(location: &str, what: &str, answer: &Answer) -> RepositoryEr
 
 /// As [`error`], for what a person asks a server to decide: its reasons are told, and a state that does not allow
 /// something is no mistake of the caller's.
-pub(crate) fn decision(location: &str, what: &str, answer: &Answer) -> dkm::Error {
+pub(crate) fn decision(location: &str, what: &str, answer: &Answer) -> ElevationError {
     let problem = serde_json::from_slice::<Problem>(&answer.body).ok();
-    match (answer.status, problem) {
-        (403, Some(problem)) if problem.code == Code::Denied => RepositoryError::Denied {
-            location: location.to_owned(),
-            what: format!("{what} (the server says: {})", words(&problem)),
+    let (status, what_of) = (answer.status, || what.to_owned());
+    match (status, problem) {
+        (403, Some(problem)) if problem.code == Code::Denied => {
+            ElevationError::Denied { what: what_of(), why: words(&problem) }
         }
-        .into(),
-        (404, Some(problem)) if problem.code == Code::NotFound => RepositoryError::NotFound {
-            location: location.to_owned(),
-            what: format!("{what} (the server says: {})", words(&problem)),
+        (404, Some(problem)) if problem.code == Code::NotFound => {
+            ElevationError::NotFound { what: what_of(), why: words(&problem) }
         }
-        .into(),
-        (409, Some(problem)) if problem.code == Code::Conflict => dkm::Error::Refused {
-            what: what.to_owned(),
-            why: shown(&problem.detail),
-            advice: problem
-                .advice
-                .as_deref()
-                .map_or_else(|| "dkm elevate show tells what has come of a request".to_owned(), shown),
-        },
-        _ => error(location, what, answer).into(),
+        (409, Some(problem)) if problem.code == Code::Conflict => {
+            ElevationError::Refused { what: what_of(), why: words(&problem) }
+        }
+        _ => ElevationError::Other(error(location, what, answer).into()),
     }
 }
 

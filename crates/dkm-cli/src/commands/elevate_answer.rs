@@ -53,13 +53,20 @@ fn answer(arguments: &Arguments, shell: &Shell, decision: Decision) -> Result {
     let text = statement(request, decision, &level, &person);
     let digest = Digest::of(text.as_bytes());
     let heading = "What you sign:";
-    shell.terminal.show(&format!("{checked}\n{heading}\n\n{text}\nDigest of what is signed: {digest}"));
+    let whole = format!("{checked}\n{heading}\n\n{text}\nDigest of what is signed: {digest}");
+    arguments.confirm.show(shell, &whole);
     let (word, done) = match decision {
         Decision::Approve => ("approve", "approved"),
         Decision::Deny => ("deny", "denied"),
     };
     if arguments.confirm.dry_run {
-        let value = json!({"statement": text, "digest": digest.to_string(), "signed": false});
+        let value = json!({
+            "statement": text,
+            "digest": digest.to_string(),
+            "checked": control.rosters().is_some(),
+            "checks": checked,
+            "signed": false,
+        });
         return shell.terminal.result(&value, || "Nothing was signed.\n".to_owned());
     }
     arguments.confirm.confirmed(shell, digest, word)?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use dkm::ErrorKind;
 use dkm_core::RequestId;
+use dkm_core::roster::Roster;
 use dkm_lockbox::{Answer, Decision, Evidence, NAMESPACE, shown, statement};
 use serde_json::json;
 
@@ -41,8 +42,14 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     let asked = Asked::of(shell, arguments.request)?;
     let request = asked.request();
     let control = control::read(shell, request.group)?;
-    let roster = control.rosters().and_then(|rosters| rosters.chain.effective());
-    let is_own = roster.is_some();
+    // Those that the statement names: whoever has left since has approved nevertheless.
+    let versions = control.rosters().map_or(&[][..], |rosters| rosters.chain.versions());
+    let rosters: Vec<&Roster> = versions
+        .iter()
+        .filter(|version| request.roster.contains(&version.digest))
+        .map(|version| &version.roster)
+        .collect();
+    let is_own = !rosters.is_empty();
     if !is_own {
         shell.terminal.warn(
             "evidence",
@@ -65,7 +72,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     let mut commands = Vec::new();
     let mut list = Vec::new();
     for (place, answer) in answers.iter().enumerate() {
-        let own = roster.and_then(|roster| answer.evidence(request, roster));
+        let own = rosters.iter().find_map(|roster| answer.evidence(request, roster));
         let evidence = match own {
             Some(evidence) => evidence,
             None => {

@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
 const OPEN: [&str; 3] = ["pending", "approved", "active"];
 
 pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
-    let views = shell.elevations()?.list(shell.group_id(None)?).map_err(asked::failure)?;
+    let views = shell.elevations()?.list(asked::group(shell)?).map_err(asked::failure)?;
     let views = views.into_iter().filter(|view| !arguments.open || OPEN.contains(&view.status.as_str()));
     let all = views.map(|view| Asked::from_view(view, None)).collect::<Result<Vec<_>>>()?;
     let value: Vec<_> = all.iter().map(|asked| asked.json(None)).collect();

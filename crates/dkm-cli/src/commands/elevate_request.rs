@@ -71,7 +71,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
         break_glass: arguments.emergency,
         duration_s: arguments.duration / 1_000,
     };
-    let group = shell.group_id(None)?;
+    let group = asked::group(shell)?;
     let asked = Asked::from_view(elevations.ask(group, &new).map_err(asked::failure)?, None)?;
     if asked.request().group != group {
         return Err(Failure::internal("the server has made a request for another group"));

@@ -2,8 +2,8 @@
 
 use clap::Args;
 use dkm_core::RequestId;
-use dkm_remote::Elevations;
 use dkm_remote::wire::elevation::RequestView;
+use dkm_remote::{ElevationError, Elevations};
 
 use crate::asked::{self, Asked, request_id};
 use crate::failure::Result;
@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
 fn step(
     arguments: &Arguments,
     shell: &Shell,
-    take: impl FnOnce(&Elevations, RequestId) -> dkm::Result<RequestView>,
+    take: impl FnOnce(&Elevations, RequestId) -> std::result::Result<RequestView, ElevationError>,
     done: impl FnOnce(&Asked) -> String,
 ) -> Result {
     let view = take(&shell.elevations()?, arguments.request).map_err(asked::failure)?;

@@ -82,9 +82,14 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     }
     let digest = proposal.digest();
     told.push_str(&format!("Digest of what is signed: {digest}"));
-    shell.terminal.show(&told);
+    arguments.confirm.show(shell, &told);
     if arguments.confirm.dry_run {
-        let value = json!({"digest": digest.to_string(), "signed": false});
+        let value = json!({
+            "digest": digest.to_string(),
+            "checked": control.rosters().is_some(),
+            "shown": told,
+            "signed": false,
+        });
         return shell.terminal.result(&value, || "Nothing was signed.\n".to_owned());
     }
     arguments.confirm.confirmed(shell, digest, "sign")?;

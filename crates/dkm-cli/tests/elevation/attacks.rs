@@ -33,7 +33,7 @@ fn replay(
     level: &str,
     approver: &str,
     signature: &str,
-) -> dkm::Result<()> {
+) -> Result<(), dkm_remote::ElevationError> {
     let url = world.server.url(&world.at(&format!("person-{who}")).join("credentials"));
     let repository = dkm_remote::RemoteRepository::open(url.parse().unwrap(), dkm_remote::Limits::default());
     let answer = dkm_remote::wire::elevation::NewAnswer {

@@ -27,9 +27,9 @@ fn a_roster_is_checked_shown_and_changed_by_those_whom_it_names() {
         .of("service:mail", &["roster", "apply", "../p"])
         .exits(7)
         .says("level \"manager\" lacks 1 signature of alice, bob");
-    sign(&world, "carol", "../p");
+    sign(&world, "carol", "../p", "+ level 2");
     world.of("service:mail", &["roster", "apply", "../p"]).exits(7).says("level \"manager\" lacks");
-    sign(&world, "bob", "../p");
+    sign(&world, "bob", "../p", "+ level 2");
     let applied = world.of("service:mail", &["roster", "apply", "../p", "--json"]).succeeded().json();
     assert_eq!(applied["version"], 2);
     let waiting = world.person("dave", &["roster", "show"]).succeeded().text();
@@ -44,13 +44,14 @@ fn a_roster_is_checked_shown_and_changed_by_those_whom_it_names() {
     world.of("service:mail", &["roster", "apply", "../p"]).succeeded();
 }
 
-fn sign(world: &World, who: &str, proposal: &str) {
+/// Signs a proposal that is shown with these words.
+fn sign(world: &World, who: &str, proposal: &str, shown: &str) {
     let key = world.key(who);
     let key = if key.exists() { key.to_str().unwrap().to_owned() } else { "agent".to_owned() };
     let words = ["roster", "sign", proposal, "--as", who, "--key", &key, "--json"];
-    let seen = world.person(who, &[&words[..], &["--dry-run"]].concat()).succeeded();
-    assert!(seen.stderr.contains("+ level 2"), "{}", seen.stderr);
-    let digest = seen.json()["digest"].as_str().unwrap().to_owned();
+    let seen = world.person(who, &[&words[..], &["--dry-run"]].concat()).succeeded().json();
+    assert!(seen["shown"].as_str().unwrap().contains(shown), "{seen}");
+    let digest = seen["digest"].as_str().unwrap().to_owned();
     world.person(who, &[&words[..], &["--yes", "--digest", &digest]].concat()).succeeded();
 }
 
@@ -93,13 +94,43 @@ fn another_first_roster_than_the_one_that_was_seen_is_not_believed() {
 }
 
 #[test]
+fn a_change_of_the_roster_ends_what_was_granted_and_leaves_its_evidence() {
+    let world = World::with_delay("0");
+    let blob = world.blob("token.dkm", "17", "x");
+    let request = world.granted(&[]);
+    world.open(&request, &blob, "17").succeeded();
+    let toml = world.person("dave", &["roster", "show", "--toml"]).succeeded().text();
+    // Dave is the manager now, and Bob has left.
+    let public = |name: &str| std::fs::read_to_string(world.key(name).with_extension("pub")).unwrap();
+    let key = format!("\"{}\"", public("bob").trim());
+    let next =
+        toml.replace("approvers = [\n    \"alice\",\n    \"bob\",\n]", "approvers = [\"alice\", \"dave\"]");
+    let next = next.replace(&key, "").replace("person:bob", "person:gone");
+    assert!(next.contains("[\"alice\", \"dave\"]") && !next.contains(&key), "{next}");
+    std::fs::write(world.at("next.toml"), next).unwrap();
+    world.person("dave", &["roster", "propose", &world.group, "../next.toml", "-o", "../p"]).succeeded();
+    for who in ["bob", "carol"] {
+        sign(&world, who, "../p", "+ person \"bob\": account \"person:gone\"");
+    }
+    world.of("service:mail", &["roster", "apply", "../p"]).succeeded();
+    world.open(&request, &blob, "17").exits(7).says("the policy or the roster was changed");
+    let evidence =
+        world.person("dave", &["elevate", "evidence", &request, "-o", "e", "--json"]).succeeded().json();
+    for answer in evidence["answers"].as_array().unwrap() {
+        let mut verify = std::process::Command::new("sh");
+        verify.args(["-c", answer["command"].as_str().unwrap()]).current_dir(world.at("person-dave"));
+        assert!(verify.output().unwrap().status.success(), "{answer}");
+    }
+}
+
+#[test]
 fn who_checked_before_does_not_approve_unchecked() {
     let world = World::new();
     let request = world.request(&[]);
     // Alice's other account is no auditor, and has seen no roster: she is told what was not checked.
     let more = ["--as", "bob", "--level", "manager"];
-    let seen = world.statement("alice-2", "approve", &request, &more).succeeded();
-    assert!(seen.stderr.contains("NOT CHECKED"), "{}", seen.stderr);
+    let seen = world.statement("alice-2", "approve", &request, &more).succeeded().json();
+    assert!(seen["checks"].as_str().unwrap().contains("NOT CHECKED") && seen["checked"] == false, "{seen}");
     let pins = world.at("person-alice-2/.local/state/dkm/pins/roster");
     std::fs::create_dir_all(&pins).unwrap();
     std::fs::write(pins.join(&world.group), "00".repeat(32)).unwrap();

@@ -15,6 +15,9 @@ fn program() -> &'static Path {
             let mut build = Command::new(cargo);
             // A test of the server's is what has cargo build the server's program, with the same features.
             build.args(["test", "--quiet", "--locked", "--workspace", "--test", "api", "--no-run"]);
+            if !cfg!(debug_assertions) {
+                build.arg("--release");
+            }
             build.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
             let output = build.output().unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -41,9 +41,12 @@ fn asked_approved_used_and_over_with_an_entry_for_each_step() {
     world.open(&request, &blob, "17").exits(7).says("pending");
 
     // Bob's key is in his agent.
-    let seen = world.statement("bob", "approve", &request, &[]).succeeded();
-    assert!(seen.stderr.contains("Checked in the records of group \"mail\""), "{}", seen.stderr);
-    assert!(seen.stderr.contains("reason: \"a customer can't read his mail\""), "{}", seen.stderr);
+    let seen = world.statement("bob", "approve", &request, &[]).succeeded().json();
+    assert!(seen["checks"].as_str().unwrap().contains("Checked in the records of group \"mail\""), "{seen}");
+    assert!(
+        seen["statement"].as_str().unwrap().contains("reason: \"a customer can't read his mail\"\n"),
+        "{seen}"
+    );
     let one = world.answer("bob", "approve", &request, &[]).succeeded().json();
     assert_eq!(one["status"], "pending");
     world.person("alice", &["elevate", "activate", &request]).exits(7).says("pending");
@@ -131,6 +134,9 @@ fn a_grant_is_ended_early_and_a_request_is_taken_back() {
     world.open(&request, &blob, "17").exits(7).says("revoked");
     let other = world.request(&[]);
     world.person("bob", &["elevate", "withdraw", &other]).exits(4).says("withdraw another's request");
+    let none = format!("{}{}", &other[..35], if other.ends_with('0') { '1' } else { '0' });
+    world.person("dave", &["elevate", "show", &none]).exits(3).says("there is no request");
+    world.person("alice", &["--group", "mail", "elevate", "list"]).exits(3).says("names it by its id");
     world.person("alice", &["elevate", "withdraw", &other]).succeeded();
     world.answer("bob", "approve", &other, &[]).exits(7).says("withdrawn");
 }

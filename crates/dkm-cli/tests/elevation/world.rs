@@ -64,6 +64,11 @@ impl Agent {
 impl World {
     /// With the group `mail` and its roster.
     pub(crate) fn new() -> Self {
+        Self::with_delay("1h")
+    }
+
+    /// With a roster whose changes wait so long.
+    pub(crate) fn with_delay(delay: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("dkm-elev-").tempdir().unwrap();
         let server = Server::start(&folder.path().join("server"));
         let agent = Agent::start(folder.path());
@@ -77,7 +82,9 @@ impl World {
         }
         // Bob's private key is nowhere but in his agent.
         world.agent.take(&world.key("bob"));
-        std::fs::write(world.at("roster.toml"), world.roster()).unwrap();
+        let roster =
+            world.roster().replacen("change_delay = \"1h\"", &format!("change_delay = {delay:?}"), 1);
+        std::fs::write(world.at("roster.toml"), roster).unwrap();
         let mut create =
             vec!["group", "create", "mail", "--readers", "service:mail", "--readers", "service:dkmd"];
         create.extend([
