@@ -137,7 +137,7 @@ impl Server {
         let name = account.to_string().into();
         let caller = Caller { name, account: Some(account), groups, administrator, auditor };
         // Before anything is recorded: who asks too much fills no log either.
-        throttle.check(caller.name())?;
+        throttle.check(caller.name()).inspect_err(|_| self.metrics().throttled())?;
         if enabled {
             return Ok(caller);
         }

@@ -100,12 +100,7 @@ fn entry<S: Source>(log: &LogArguments, source: &S, head: &Head, index: u64) -> 
     Ok((proof.encode(), value))
 }
 
-fn grown<S: Source>(
-    log: &LogArguments,
-    source: &S,
-    head: &Head,
-    earlier: &std::path::Path,
-) -> Result<(Vec<u8>, Value)> {
+fn grown<S: Source>(log: &LogArguments, source: &S, head: &Head, earlier: &Path) -> Result<(Vec<u8>, Value)> {
     let (_, earlier) = checkpoint_file(earlier)?;
     log.extends(source, head, &earlier)?;
     let tree = Tree::new(source, &head.checkpoint);

@@ -12,6 +12,7 @@ mod audit;
 mod elevation;
 mod enrolment;
 mod log;
+mod metrics;
 mod openapi;
 mod people;
 mod roles;
