@@ -9,7 +9,7 @@ use std::thread;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use crate::shell;
+use crate::{setup, shell};
 
 /// A test target, and what it is told.
 type Target = (&'static str, &'static [&'static str]);
@@ -28,9 +28,11 @@ const BESIDE: &[&[Target]] = &[
 /// A test fails or does not build; all targets that failed are named.
 pub(crate) fn run() -> Result<()> {
     let required = domain_is_required()?;
+    let schemathesis = setup::schemathesis()?;
     let test = |arguments: &[&str]| {
         let mut test = shell::cargo();
         test.args(["test", "--locked", "--workspace"]).args(arguments);
+        test.env("DKM_SCHEMATHESIS", &schemathesis);
         if required {
             test.env("DKM_TESTBED", "required");
         }

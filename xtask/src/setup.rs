@@ -188,20 +188,35 @@ pub(crate) fn cargo_tool(package: &str, program: &str) -> Result<()> {
     )
 }
 
-/// The Python of an environment that holds exactly the packages of `requirements.txt`; made when needed.
+/// The Python of the independent reader; made when needed.
 ///
 /// # Errors
 /// Python can't make it, or pip can't fetch the packages.
 pub(crate) fn python() -> Result<PathBuf> {
+    environment("venv", "requirements.txt", "cryptography")
+}
+
+/// The program that asks `dkmd` what its description says, and much that it does not say; made when needed.
+///
+/// # Errors
+/// Python can't make its environment, or pip can't fetch the packages.
+pub(crate) fn schemathesis() -> Result<PathBuf> {
+    let python = environment("api-venv", "requirements-api.txt", "schemathesis")?;
+    Ok(python.with_file_name("schemathesis"))
+}
+
+/// The Python of an environment that holds exactly the packages of a file; made when needed. It works if it can import
+/// `module`.
+fn environment(name: &str, requirements: &str, module: &str) -> Result<PathBuf> {
     need(&[PYTHON, PYTHON_VENV])?;
-    let wanted_path = shell::root().join("xtask/requirements.txt");
+    let wanted_path = shell::root().join("xtask").join(requirements);
     let wanted =
         fs::read_to_string(&wanted_path).with_context(|| format!("can't read {}", wanted_path.display()))?;
-    let folder = shell::own_folder().join("venv");
+    let folder = shell::own_folder().join(name);
     // Written last: an environment that was not finished has none, and is made again.
     let stamp = folder.join("requirements-installed.txt");
     let python = folder.join("bin/python");
-    let works = || shell::succeeds(shell::command(&python).args(["-c", "import cryptography"]));
+    let works = || shell::succeeds(shell::command(&python).args(["-c", &format!("import {module}")]));
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) && works() {
         return Ok(python);
     }

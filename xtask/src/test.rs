@@ -41,7 +41,8 @@ const STEPS: &[Step] = &[
     step("tools", || {
         setup::need(&[setup::AGE, setup::SSH_KEYGEN, setup::SETPRIV, setup::MOUNT])?;
         setup::need(setup::DOMAIN)?;
-        setup::python().map(drop)
+        setup::python()?;
+        setup::schemathesis().map(drop)
     }),
     step("format", || cargo(&["fmt", "--all", "--check"])),
     step("licences", licences::check),

@@ -1,14 +1,14 @@
 //! Elevated access: asked for, approved, used, ended, at a repository's first server.
 
+use dkm::ErrorKind;
 use dkm::repository::RepositoryError;
-use dkm::{ErrorKind, Result};
 use dkm_core::{GroupId, RequestId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::http::Method;
 
 use crate::credentials::key::NewKey;
-use crate::credentials::{Credentials, authorities, now_ms};
+use crate::credentials::{Credentials, Lock, authorities, now_ms};
 use crate::http::Body;
 use crate::problem;
 use crate::repository::{RemoteRepository, is_success, parsed};
@@ -172,44 +172,47 @@ impl Elevations {
     /// own, with a key that is made there. It takes the place of one that was got under the grant before.
     ///
     /// # Errors
-    /// As [`Elevations::answer`]; [`Usage`](dkm::ErrorKind::Usage) if the folder holds credentials that have not ended;
-    /// it can't be written.
+    /// As [`Elevations::answer`]; [`ElevationError::Other`] if the folder holds an account's own credentials,
+    /// or can't be written.
     pub fn credentials(&self, request: RequestId, folder: &Credentials) -> Result<Certificate> {
         let what = format!("credentials under request {request}");
-        let url = self.0.location();
-        let unavailable = |why: String| RepositoryError::Unavailable { location: url.to_string(), why };
-        // All that can fail here fails before the server writes down that keys are exposed.
-        folder.prepare()?;
-        let busy =
-            || unavailable(format!("another program writes to {} just now", folder.folder().display()));
-        let lock = folder.lock()?.ok_or_else(busy)?;
-        let in_use = folder.validity().is_ok_and(|held| held.is_renewable && !held.has_ended(now_ms()));
-        if in_use {
-            return Err(dkm::Error::Invalid(format!(
-                "{} holds an account's own credentials: name another folder for those of the grant",
-                folder.folder().display()
-            )));
-        }
-        // Who vouches for the server is known, unless it was reached by its socket.
-        let known = match (&url.ca, url.endpoints.first()) {
-            (Some(file), _) => Some(authorities(file)?),
-            (None, Some(Endpoint::Host { .. })) => {
-                Some(authorities(&Credentials::in_folder(&url.credentials).authority_path())?)
-            }
-            (None, _) => None,
-        };
+        let (lock, known) = self.place_for(folder)?;
+        let location = self.0.location().to_string();
+        let unavailable =
+            |why| dkm::Error::from(RepositoryError::Unavailable { location: location.clone(), why });
         let key = NewKey::make().map_err(unavailable)?;
         let asked = Renewal { request: key.request.clone() };
         let new: Certificate = self.post(&what, &path(request, "credentials"), Some(&asked))?;
-        let location = url.to_string();
-        key.check(&new.certificate).map_err(|why| problem::odd(&location, &what, why))?;
-        let authority = match known {
-            Some(known) => known.iter().map(crate::enrol::pem).collect(),
-            None => new.authority.clone(),
-        };
-        folder.store_authority(&lock, &authority)?;
-        folder.store_identity(&lock, &key.pem, &new.certificate)?;
+        key.check(&new.certificate).map_err(|why| dkm::Error::from(problem::odd(&location, &what, why)))?;
+        let authority = known.unwrap_or_else(|| new.authority.clone());
+        let stored = folder
+            .store_authority(&lock, &authority)
+            .and_then(|()| folder.store_identity(&lock, &key.pem, &new.certificate));
+        stored.map_err(dkm::Error::from)?;
         Ok(new)
+    }
+
+    /// Prepares a folder for a grant's credentials: the lock on it, and who is known to vouch for the server, unless that was
+    /// reached by its socket. All that can fail here fails before the server writes down that keys are exposed.
+    fn place_for(&self, folder: &Credentials) -> dkm::Result<(Lock, Option<String>)> {
+        let (url, path) = (self.0.location(), folder.folder().display());
+        folder.prepare()?;
+        let lock = folder.lock()?.ok_or_else(|| RepositoryError::Unavailable {
+            location: url.to_string(),
+            why: format!("another program writes to {path} just now"),
+        })?;
+        if folder.validity().is_ok_and(|held| held.is_renewable && !held.has_ended(now_ms())) {
+            return Err(dkm::Error::Invalid(format!(
+                "{path} holds an account's own credentials: name another folder for those of the grant"
+            )));
+        }
+        let file = match (&url.ca, url.endpoints.first()) {
+            (Some(file), _) => file.clone(),
+            (None, Some(Endpoint::Host { .. })) => Credentials::in_folder(&url.credentials).authority_path(),
+            (None, _) => return Ok((lock, None)),
+        };
+        let known = authorities(&file)?.iter().map(crate::enrol::pem).collect();
+        Ok((lock, Some(known)))
     }
 
     fn step(&self, request: RequestId, step: &str) -> Result<RequestView> {

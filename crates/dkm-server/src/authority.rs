@@ -7,6 +7,7 @@ use rcgen::{
     IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 use zeroize::Zeroizing;
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
@@ -117,6 +118,15 @@ impl Authority {
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.der().map(|der| Digest::of(&der)).unwrap_or_default()
+    }
+
+    /// When it ends itself; none if its certificate does not say it.
+    #[must_use]
+    pub fn not_after(&self) -> Option<Timestamp> {
+        let der = self.der().ok()?;
+        let (_, certificate) = X509Certificate::from_der(&der).ok()?;
+        let seconds = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
+        Some(Timestamp(seconds.saturating_mul(1000)))
     }
 
     fn issue(

@@ -155,7 +155,7 @@ impl Server {
         let name = account.to_string().into();
         let caller = Caller { name, account: Some(account), groups, administrator, auditor, grant: None };
         // Before anything is recorded: who asks too much fills no log either.
-        throttle.check(caller.name())?;
+        throttle.check(caller.name()).inspect_err(|_| self.metrics().throttled())?;
         match grant {
             Some(request) if enabled => return self.identify_by_grant(caller, request).await,
             None if enabled => return Ok(caller),

@@ -18,6 +18,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// A Unix socket.
     pub unix: Option<Unix>,
+    /// Where its figures can be read; nowhere if not given.
+    pub metrics: Option<Metrics>,
     /// Folder of root keys of groups whose blobs the server opens for people.
     #[serde(default = "root_keys")]
     pub root_keys: PathBuf,
@@ -49,6 +51,14 @@ pub struct Tls {
 pub struct Unix {
     /// The socket. Everybody may connect who may enter its folder: the kernel tells who it is.
     pub socket: PathBuf,
+}
+
+/// Where the server's figures can be read (`/metrics`), over plain HTTP and by everybody who reaches it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// Address and port.
+    pub listen: SocketAddr,
 }
 
 /// Bounds on what callers can make the server do.

@@ -22,6 +22,7 @@ pub mod elevation;
 mod http;
 mod listen;
 mod log_readers;
+mod metrics;
 pub mod problem;
 pub mod run;
 pub mod server;

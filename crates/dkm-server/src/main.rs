@@ -177,6 +177,7 @@ async fn serve(server: Arc<Server>, config: &Config, dev: Option<Dev>) -> Result
             _ = terminate.recv() => {},
             _ = interrupt.recv() => {},
         }
+        tell_manager(sd_notify::NotifyState::Stopping);
         let _ = signalled.send(true);
     });
     let address = running.address();
@@ -186,6 +187,9 @@ async fn serve(server: Arc<Server>, config: &Config, dev: Option<Dev>) -> Result
     if let Some(unix) = &config.unix {
         tracing::info!(socket = %unix.socket.display(), "serving over a Unix socket");
     }
+    if let Some(address) = running.metrics_address() {
+        tracing::info!(%address, "figures can be read at /metrics, over plain HTTP");
+    }
     let run = tokio::spawn(running.run(stop));
     let filled = match dev.zip(address) {
         Some((dev, address)) => fill(dev, server, address).await,
@@ -193,7 +197,10 @@ async fn serve(server: Arc<Server>, config: &Config, dev: Option<Dev>) -> Result
     };
     match filled {
         // For whoever started it and waits.
-        Ok(()) => say(&["ready".to_owned()]),
+        Ok(()) => {
+            tell_manager(sd_notify::NotifyState::Ready);
+            say(&["ready".to_owned()]);
+        }
         Err(_) => drop(tell.send(true)),
     }
     let _ = run.await;
@@ -207,6 +214,13 @@ async fn fill(dev: Dev, server: Arc<Server>, address: SocketAddr) -> Result<(), 
         |error| Err(SetupError::Io { path: PathBuf::from("threads"), source: std::io::Error::other(error) });
     say(&[filled.unwrap_or_else(broken)?]);
     Ok(())
+}
+
+/// Tells the service manager that has started it, if one has and waits for that.
+fn tell_manager(state: sd_notify::NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "the service manager can't be told");
+    }
 }
 
 /// Nobody may be reading any more: that is no failure.

@@ -13,10 +13,13 @@ use crate::audit;
 use crate::broker::Broker;
 use crate::config::Config;
 use crate::http::router;
-use crate::listen::{Service, Tls, Unix};
+use crate::listen::{Plain, Service, Tls, Unix};
+use crate::metrics;
 use crate::server::{Server, now};
 use crate::setup::SetupError;
 
+/// Open connections to where the figures are read.
+const METRICS_CONNECTIONS: usize = 16;
 const REAP_EVERY: Duration = Duration::from_secs(2);
 
 /// A server whose listeners are open.
@@ -25,6 +28,7 @@ pub struct Running {
     server: Arc<Server>,
     tls: Option<Tls>,
     unix: Option<Unix>,
+    metrics: Option<Plain>,
 }
 
 impl Running {
@@ -44,12 +48,16 @@ impl Running {
             Some(config) => Some(Unix::bind(&config.socket).await?),
             None => None,
         };
+        let metrics = match &config.metrics {
+            Some(config) => Some(Plain::bind(config.listen).await?),
+            None => None,
+        };
         let version = concat!("version ", env!("CARGO_PKG_VERSION"));
         let entry = audit::entry(now(), "dkmd", Action::Start.into(), Phase::Recorded, Some(version));
         let log = server.audit().log().clone();
         let recorded = tokio::task::spawn_blocking(move || log.append(&entry)).await;
         recorded.unwrap_or(Err(dkm_audit::store::Error::Closed))?;
-        Ok(Self { server, tls, unix })
+        Ok(Self { server, tls, unix, metrics })
     }
 
     /// Where mutual TLS is spoken, with the port that was taken.
@@ -58,11 +66,17 @@ impl Running {
         self.tls.as_ref().map(Tls::address)
     }
 
+    /// Where the figures can be read, with the port that was taken.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(Plain::address)
+    }
+
     /// Serves until `stop` says so; then no connection is accepted any more, requests end, and the rest is cut off.
     pub async fn run(self, stop: watch::Receiver<bool>) {
-        let Self { server, tls, unix } = self;
+        let Self { server, tls, unix, metrics } = self;
         let graceful = GracefulShutdown::new();
-        let service = Service::new(router(&server), server.limits(), stop);
+        let service = Service::new(&server, router(&server), stop);
         let tls = async {
             if let Some(tls) = &tls {
                 tls.run(service.clone(), &graceful, server.authority()).await;
@@ -73,8 +87,14 @@ impl Running {
                 unix.run(service.clone(), &graceful).await;
             }
         };
+        let figures = async {
+            if let Some(plain) = &metrics {
+                let service = service.beside(metrics::router(&server), METRICS_CONNECTIONS);
+                plain.run(service, &graceful).await;
+            }
+        };
         let reaper = tokio::spawn(reap(Arc::clone(&server)));
-        tokio::join!(tls, unix_socket);
+        tokio::join!(tls, unix_socket, figures);
         reaper.abort();
         drop(unix);
         let patience = Duration::from_secs(server.limits().shutdown_s);

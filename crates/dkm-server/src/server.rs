@@ -18,6 +18,7 @@ use crate::catalog::{Catalog, Rights};
 use crate::config::{Certificates, Limits};
 use crate::elevation::{self, Boxes};
 use crate::log_readers::LogReaders;
+use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::store::Store;
 
@@ -35,6 +36,7 @@ pub struct Server {
     context_key: ContextKey,
     broker: OnceLock<Broker>,
     log_readers: LogReaders,
+    metrics: Metrics,
 }
 
 /// What a server is made of.
@@ -116,6 +118,7 @@ impl Server {
             elevation: elevation.into_state(),
             broker: OnceLock::new(),
             log_readers: LogReaders::default(),
+            metrics: Metrics::default(),
             catalog: Mutex::new(Some(Arc::new(catalog))),
             access_changes: Mutex::new(()),
         })
@@ -142,6 +145,10 @@ impl Server {
 
     pub(crate) const fn elevation(&self) -> &elevation::State {
         &self.elevation
+    }
+
+    pub(crate) const fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     pub(crate) const fn log_readers(&self) -> &LogReaders {
@@ -246,6 +253,7 @@ impl Server {
             format!("{}: {problem}", about.detail)
         }));
         self.audit.record(&entry).await?;
+        self.metrics.denied(action);
         Err(problem)
     }
 

@@ -22,15 +22,21 @@ pub(crate) struct Files {
     root: PathBuf,
     /// Folders whose new names are not durable yet.
     unsynced: BTreeSet<PathBuf>,
+    syncs: u64,
 }
 
 impl Files {
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_path_buf(), unsynced: BTreeSet::new() }
+        Self { root: root.to_path_buf(), unsynced: BTreeSet::new(), syncs: 0 }
     }
 
     pub(crate) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// How often a file or folder was made durable, or that was tried.
+    pub(crate) const fn syncs(&self) -> u64 {
+        self.syncs
     }
 
     /// Puts a whole file at `path`, in place of what is there. It is durable once [`Files::sync`] returns.
@@ -39,6 +45,7 @@ impl Files {
         let folder = target.parent().unwrap_or(&self.root).to_path_buf();
         self.make(&folder)?;
         let temporary = self.root.join(".tmp");
+        self.syncs += 1;
         write(&temporary, bytes).map_err(|error| Error::io(&target, error))?;
         step("rename a file");
         fs::rename(&temporary, &target).map_err(|error| Error::io(&target, error))?;
@@ -50,6 +57,7 @@ impl Files {
     pub(crate) fn sync(&mut self) -> Result<(), Error> {
         while let Some(folder) = self.unsynced.first() {
             step("sync a folder");
+            self.syncs += 1;
             match sync_folder(folder) {
                 // What was removed since has nothing to lose.
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io(folder, error)),

@@ -25,6 +25,7 @@
 mod anchor;
 mod edge;
 mod error;
+mod figures;
 mod files;
 mod load;
 mod publisher;
@@ -50,6 +51,8 @@ use crate::witness::Witnesses;
 
 pub use anchor::{Anchor, FileAnchor};
 pub use error::Error;
+use figures::Counters;
+pub use figures::Figures;
 pub(crate) use load::{CHECKPOINT, HANDOVER, handover_path};
 pub use publisher::PUBLISHED;
 use sequencer::{Published, Work};
@@ -98,6 +101,7 @@ struct Inner {
     queue: Option<SyncSender<Work>>,
     sequencer: Option<JoinHandle<()>>,
     published: Arc<Mutex<Published>>,
+    counters: Arc<Counters>,
 }
 
 impl Log {
@@ -161,12 +165,14 @@ impl Log {
         let published = Arc::new(Mutex::new(Published::of(&state)));
         let (queue, work) = sync_channel(QUEUE_MAX);
         let name = "dkm-audit".to_owned();
-        let shared = Arc::clone(&published);
-        let sequencer =
-            std::thread::Builder::new().name(name).spawn(move || sequencer::run(state, &work, &shared));
+        let counters = Arc::new(Counters::default());
+        let (shared, counted) = (Arc::clone(&published), Arc::clone(&counters));
+        let sequencer = std::thread::Builder::new()
+            .name(name)
+            .spawn(move || sequencer::run(state, &work, &shared, &counted));
         let sequencer = sequencer.map_err(|error| Error::io(root, error))?;
-        let inner =
-            Inner { root: root.to_path_buf(), queue: Some(queue), sequencer: Some(sequencer), published };
+        let root = root.to_path_buf();
+        let inner = Inner { root, queue: Some(queue), sequencer: Some(sequencer), published, counters };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -262,6 +268,12 @@ impl Log {
 
     fn published(&self) -> std::sync::MutexGuard<'_, Published> {
         self.0.published.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was done since the log was opened.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.0.counters.figures()
     }
 
     /// The log's files, for proofs and for serving.

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use super::figures::Counters;
 use super::publisher::Publisher;
 use super::state::State;
 use super::{BATCH_MAX, Error, Receipt};
@@ -40,7 +41,12 @@ struct Witnessing {
     thread: JoinHandle<()>,
 }
 
-pub(super) fn run(mut state: State, work: &Receiver<Work>, published: &Arc<Mutex<Published>>) {
+pub(super) fn run(
+    mut state: State,
+    work: &Receiver<Work>,
+    published: &Arc<Mutex<Published>>,
+    counters: &Counters,
+) {
     let mut witnessing: Option<Witnessing> = None;
     let mut next = work.recv().ok();
     while let Some(first) = next.take() {
@@ -59,7 +65,7 @@ pub(super) fn run(mut state: State, work: &Receiver<Work>, published: &Arc<Mutex
             }
         }
         if !entries.is_empty() {
-            append(&mut state, published, &entries, waiting);
+            append(&mut state, published, counters, (&entries, waiting));
         }
         match next.take() {
             Some(Work::Rotate { next, entry, done }) => {
@@ -107,13 +113,22 @@ fn witness(
     Ok(())
 }
 
-fn append(state: &mut State, published: &Mutex<Published>, entries: &[Vec<u8>], waiting: Vec<Done>) {
-    match state.commit(entries) {
+fn append(
+    state: &mut State,
+    published: &Mutex<Published>,
+    counters: &Counters,
+    (entries, waiting): (&[Vec<u8>], Vec<Done>),
+) {
+    let committed = state.commit(entries);
+    counters.synced(state.syncs());
+    match committed {
         Ok(receipts) => {
+            counters.committed(entries.len());
             publish(state, published);
             waiting.into_iter().zip(receipts).for_each(|(done, receipt)| tell(done, Ok(receipt)));
         }
         Err(error) => {
+            counters.refused();
             tracing::error!(%error, entries = entries.len(), "the audit log has refused a batch");
             waiting.into_iter().for_each(|done| tell(done, Err(error.clone())));
         }

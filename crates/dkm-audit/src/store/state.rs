@@ -144,6 +144,11 @@ impl State {
         self.files.root()
     }
 
+    /// How often a file or folder was made durable.
+    pub(super) const fn syncs(&self) -> u64 {
+        self.files.syncs()
+    }
+
     pub(super) const fn is_witnessed(&self) -> bool {
         self.publisher.is_some()
     }

@@ -104,7 +104,7 @@ fn enrol(stage: &Stage<'_>, directory: &Directory, (kind, name): (Kind, &str)) -
     directory.add_principal(&account, &new).map_err(step("making an account"))?;
     let token = directory.token(&account).map_err(step("making a token"))?.token;
     let endpoint = Endpoint::Host { name: stage.address.ip().to_string(), port: stage.address.port() };
-    let credentials = Credentials::in_folder(&stage.at("credentials").join(name));
+    let credentials = Credentials::in_folder(stage.at("credentials").join(name));
     let trust = Trust::AuthorityDigest(stage.authority);
     dkm_remote::enrol(&endpoint, token, &credentials, &trust, false, Limits::default())
         .map_err(step("enrolling an account"))?;

@@ -338,6 +338,20 @@ impl Server {
         stored.is_ok_and(|stored| stored.contains(&record.encode()))
     }
 
+    /// How many requests are open, and how many of these give access now as far as they say themselves.
+    pub(crate) async fn open_requests(&self) -> (usize, usize) {
+        let at = self.elevation().highest();
+        let (mut open, mut active) = (0, 0);
+        for group in self.elevation().known() {
+            let lockbox = self.elevation().group(group).lock_owned().await;
+            for elevation in lockbox.open() {
+                open += 1;
+                active += usize::from(elevation.interval().is_some_and(|(_, until)| until > at));
+            }
+        }
+        (open, active)
+    }
+
     /// Records what has ended by itself. Asked from time to time.
     pub async fn reap(self: &Arc<Self>) {
         for group in self.elevation().known() {

@@ -22,6 +22,7 @@ use axum::routing::{get, post, put};
 use dkm_remote::wire::BODY_LEN_MAX;
 
 use crate::caller::identify;
+use crate::metrics;
 use crate::problem::Problem;
 use crate::server::Server;
 use crate::throttle::Throttle;
@@ -75,6 +76,7 @@ pub fn router(server: &Arc<Server>) -> Router {
         .fallback(|| async { Problem::not_found("there is no such path here") })
         .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
         .layer(middleware::from_fn_with_state(Duration::from_secs(server.limits().request_s), within))
+        .layer(middleware::from_fn_with_state(Arc::clone(server), metrics::count))
         .with_state(Arc::clone(server))
 }
 

@@ -1,6 +1,7 @@
 //! Listeners: who connects is found out here, once, and stays with the connection. What it may do is asked again with
 //! every request.
 
+mod plain;
 mod tls;
 mod unix;
 
@@ -16,11 +17,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt;
 
+pub(crate) use plain::Plain;
 pub(crate) use tls::Tls;
 pub(crate) use unix::Unix;
 
 use crate::caller::Peer;
-use crate::config::Limits;
+use crate::server::Server;
 
 /// What every connection needs.
 #[derive(Clone)]
@@ -29,6 +31,7 @@ pub(crate) struct Service {
     places: Arc<Semaphore>,
     idle: Duration,
     stop: watch::Receiver<bool>,
+    server: Arc<Server>,
 }
 
 impl std::fmt::Debug for Service {
@@ -40,9 +43,16 @@ impl std::fmt::Debug for Service {
 impl Service {
     /// Serves a router until told to stop.
     #[must_use]
-    pub(crate) fn new(router: Router, limits: &Limits, stop: watch::Receiver<bool>) -> Self {
-        let places = Arc::new(Semaphore::new(limits.connections));
-        Self { router, places, idle: Duration::from_secs(limits.idle_s), stop }
+    pub(crate) fn new(server: &Arc<Server>, router: Router, stop: watch::Receiver<bool>) -> Self {
+        let places = Arc::new(Semaphore::new(server.limits().connections));
+        let idle = Duration::from_secs(server.limits().idle_s);
+        Self { router, places, idle, stop, server: Arc::clone(server) }
+    }
+
+    /// The same with other places: whoever takes all of one leaves those of the other.
+    #[must_use]
+    pub(crate) fn beside(&self, router: Router, connections: usize) -> Self {
+        Self { router, places: Arc::new(Semaphore::new(connections)), ..self.clone() }
     }
 
     /// Waits for a place: beyond the bound, connections wait in the system's queue. None once the server is to stop.
@@ -66,6 +76,7 @@ impl Service {
         watcher: Watcher,
         _place: OwnedSemaphorePermit,
     ) {
+        let _connected = self.server.metrics().connected();
         let service = self.router.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(peer);
             request

@@ -13,6 +13,7 @@ mod direct;
 mod elevation;
 mod enrolment;
 mod log;
+mod metrics;
 mod openapi;
 mod people;
 mod roles;

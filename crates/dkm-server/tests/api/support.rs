@@ -60,6 +60,7 @@ pub(crate) fn config(folder: &std::path::Path) -> Config {
         data: folder.join("data"),
         checkpoint: folder.join("outside/checkpoint"),
         tls: None,
+        metrics: None,
         unix: Some(Unix { socket: folder.join("socket") }),
         root_keys: folder.join("root-keys"),
         limits: Limits::default(),

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod api;
+mod unit;
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -71,6 +74,16 @@ impl Dev {
         shell.current_dir(self.home.path()).output().unwrap()
     }
 
+    fn folder(&self) -> PathBuf {
+        self.home.path().join(".local/state/dkmd-dev")
+    }
+
+    /// Where it speaks TLS.
+    fn url(&self) -> String {
+        let address = self.said.split("https://").nth(1).unwrap().split('?').next().unwrap();
+        format!("https://{address}")
+    }
+
     fn stop(mut self) -> tempfile::TempDir {
         let pid = rustix::process::Pid::from_child(&self.server);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
@@ -119,7 +132,7 @@ fn what_it_shows_works_as_it_stands() {
     assert!(done.status.success() && text(&done.stdout).starts_with("c2sp.org/tlog-proof"), "{done:?}");
 
     // The keys of all are for this account alone; and so it goes on where it was.
-    let folder = dev.home.path().join(".local/state/dkmd-dev");
+    let folder = dev.folder();
     for name in ["keys/bob", "credentials/carol/identity.pem", "data/authority.key"] {
         use std::os::unix::fs::MetadataExt;
         assert_eq!(std::fs::metadata(folder.join(name)).unwrap().mode() & 0o077, 0, "{name}");

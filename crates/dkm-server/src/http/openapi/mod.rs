@@ -123,9 +123,11 @@ impl Described {
         self
     }
 
-    /// Answers with something else than JSON.
+    /// Answers with something else than the JSON of a type.
     fn gives_as(mut self, kind: &str, about: &str) -> Self {
-        let content = ContentBuilder::new().schema(Some(bytes())).build();
+        let any = ObjectBuilder::new().schema_type(Type::Object).build();
+        let schema = if kind == "application/json" { RefOr::T(Schema::Object(any)) } else { bytes() };
+        let content = ContentBuilder::new().schema(Some(schema)).build();
         let response = ResponseBuilder::new().description(about).content(kind, content).build();
         self.responses = self.responses.response("200", response);
         self
