@@ -74,6 +74,7 @@ impl Audit {
     ///
     /// # Errors
     /// The log takes no entries, or no more at the moment.
+    #[tracing::instrument(target = "dkmd::trace", name = "audit", skip_all, fields(action = entry.action.as_str()))]
     pub async fn record(&self, entry: &Entry) -> Result<Receipt, Problem> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let submitted = self.log.submit(entry, move |receipt| {

@@ -23,6 +23,8 @@ pub struct Config {
     /// Folder of root keys of groups whose blobs the server opens for people.
     #[serde(default = "root_keys")]
     pub root_keys: PathBuf,
+    /// Where traces are sent; nowhere if not given.
+    pub telemetry: Option<Telemetry>,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
@@ -59,6 +61,23 @@ pub struct Unix {
 pub struct Metrics {
     /// Address and port.
     pub listen: SocketAddr,
+}
+
+/// A collector of OpenTelemetry.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// URL that takes traces (OTLP over HTTP, protobuf), such as `http://127.0.0.1:4318/v1/traces`.
+    pub endpoint: String,
+    /// File of the authorities that vouch for it, in PEM, for `https`; the system's if not given.
+    pub ca: Option<PathBuf>,
+    /// Of a thousand requests, how many are traced.
+    #[serde(default = "all")]
+    pub sampled_permille: u16,
+}
+
+const fn all() -> u16 {
+    1000
 }
 
 /// Bounds on what callers can make the server do.
@@ -165,6 +184,13 @@ impl Config {
             let why = "lies in the data folder: whoever puts back an older folder would put it back, too";
             return error("checkpoint", why);
         }
+        if let Some(telemetry) = &self.telemetry {
+            let is_http = ["http://", "https://"].iter().any(|scheme| telemetry.endpoint.starts_with(scheme));
+            if !is_http || telemetry.sampled_permille > 1000 {
+                let why = "wants an endpoint of http:// or https://, and of 1000 requests at most 1000";
+                return error("telemetry", why);
+            }
+        }
         if !(1..=24 * 365).contains(&self.certificates.life_h)
             || !(1..=24 * 30).contains(&self.certificates.token_h)
         {
@@ -214,6 +240,9 @@ mod tests {
             assert!(parsed(&GOOD.replace(from, to)).unwrap_err().contains(what), "{to}");
         }
         assert!(parsed(&format!("{GOOD}\n[certificates]\nlife_h = 0")).unwrap_err().contains("certificates"));
+        for odd in ["endpoint = \"grpc://x\"", "endpoint = \"http://x\"\nsampled_permille = 1001"] {
+            assert!(parsed(&format!("{GOOD}\n[telemetry]\n{odd}")).unwrap_err().contains("telemetry"));
+        }
         assert!(parsed(&format!("{GOOD}\n[limits]\nidle_s = 0")).unwrap_err().contains("limits"));
     }
 }

@@ -28,6 +28,7 @@ pub mod run;
 pub mod server;
 pub mod setup;
 pub mod store;
+pub mod telemetry;
 mod throttle;
 
 pub use config::Config;

@@ -11,9 +11,13 @@ use clap::{Parser, Subcommand};
 use dkm_audit::entry::Reason;
 use dkm_server::dev::Dev;
 use dkm_server::setup::{self, SetupError};
+use dkm_server::telemetry::Telemetry;
 use dkm_server::{Config, Running, Server};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 /// DKM's key service: keys for services that have no Active Directory, and a tamper-evident audit log
 ///
@@ -84,15 +88,21 @@ fn main() -> ExitCode {
     let unhardened = dkm::harden_process();
     let cli = Cli::parse();
     let filter = std::env::var("DKM_LOG").ok().filter(|filter| !filter.is_empty());
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .with_env_filter(tracing_subscriber::EnvFilter::new(filter.as_deref().unwrap_or("info")))
-        .init();
+    let filter = EnvFilter::new(filter.as_deref().unwrap_or("info"));
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false).with_filter(filter);
+    let traced = telemetry(&cli);
+    let spans = traced.as_ref().ok().and_then(Option::as_ref).map(Telemetry::layer);
+    tracing_subscriber::registry().with(lines).with(spans).init();
     for what in unhardened {
         tracing::warn!("the system refuses {what}: secrets are less well kept from others on this machine");
     }
-    match run(cli) {
+    let done = traced.and_then(|telemetry| {
+        let done = run(cli);
+        telemetry.inspect(Telemetry::end);
+        done
+    });
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let advice = error.advice().map_or_else(String::new, |advice| format!("\nhelp: {advice}"));
@@ -105,10 +115,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// What sends traces, if this serves and the configuration wants it. What is wrong with that otherwise, it says itself.
+fn telemetry(cli: &Cli) -> Result<Option<Telemetry>, SetupError> {
+    let Some(Command::Serve(place)) = &cli.command else { return Ok(None) };
+    let config = Config::read(&place.config)?;
+    Ok(config.telemetry.as_ref().map(Telemetry::new).transpose()?)
+}
+
 const fn exit_code(error: &SetupError) -> u8 {
     use dkm_audit::store::Error::{Behind, Forked, NoAnchor};
     match error {
-        SetupError::Config(_) => 2,
+        SetupError::Config(_) | SetupError::Telemetry(_) => 2,
         SetupError::Mismatch(_) | SetupError::Audit(Behind { .. } | Forked { .. } | NoAnchor { .. }) => 7,
         _ => 1,
     }

@@ -1,4 +1,4 @@
-//! What the server has done, in numbers: in the text format of OpenMetrics, which Prometheus reads. Labels are of sets
+//! What the server has done, in numbers and traces: in the text format of OpenMetrics, which Prometheus reads. Labels are of sets
 //! that the program itself bounds: no name of an account, group, key or request is one.
 
 use std::sync::Arc;
@@ -16,10 +16,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use tracing::Instrument as _;
 
 use crate::actions::Action;
 use crate::problem::Problem;
 use crate::server::Server;
+use crate::telemetry::TARGET;
 
 const KIND: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -127,9 +129,23 @@ pub(crate) async fn count(State(server): State<Arc<Server>>, request: Request, n
         _ => "other",
     };
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let since = Instant::now();
-    let response = next.run(request).await;
     let route = route.unwrap_or_else(|| "other".to_owned());
+    let since = Instant::now();
+    let span = tracing::info_span!(
+        target: TARGET,
+        "request",
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        otel.status_code = tracing::field::Empty,
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = tracing::field::Empty,
+    );
+    let response = next.run(request).instrument(span.clone()).await;
+    span.record("http.response.status_code", response.status().as_u16());
+    if response.status().is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
     server.metrics().asked(method, route, response.status(), since.elapsed());
     response
 }

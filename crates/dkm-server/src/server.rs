@@ -7,6 +7,7 @@ use dkm_audit::entry::{ContextKey, ContextMac, Detail, Entry, GrantRef, Phase, R
 use dkm_audit::store::Receipt;
 use dkm_core::{Digest, GroupId, KeyId, Timestamp};
 use rusqlite::Transaction;
+use tracing::Instrument as _;
 
 use crate::account::Account;
 use crate::actions::Action;
@@ -21,6 +22,7 @@ use crate::log_readers::LogReaders;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::store::Store;
+use crate::telemetry::TARGET;
 
 /// The server, without its listeners.
 #[derive(Debug)]
@@ -346,8 +348,9 @@ impl Server {
         f: impl FnOnce(&Transaction<'_>) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let (server, caller) = (Arc::clone(self), caller.clone());
-        let done =
-            tokio::spawn(async move { server.change_with(&caller, action, about, |tx, _| f(tx)).await });
+        let done = tokio::spawn(
+            async move { server.change_with(&caller, action, about, |tx, _| f(tx)).await }.in_current_span(),
+        );
         let broken = Problem::unavailable("the change was broken off; whether it was made is not known");
         done.await.unwrap_or(Err(broken)).map(|(done, _)| done)
     }
@@ -365,8 +368,9 @@ impl Server {
     ) -> Result<(T, Receipt), Problem> {
         let receipt = self.release(caller, action, &about).await?;
         let (server, intent) = (Arc::clone(self), receipt.index);
-        let done =
-            tokio::task::spawn_blocking(move || server.write(action, intent, |tx| f(tx, intent))).await;
+        let span = tracing::info_span!(target: TARGET, "database", action = action.as_str());
+        let writing = move || span.in_scope(|| server.write(action, intent, |tx| f(tx, intent)));
+        let done = tokio::task::spawn_blocking(writing).await;
         match done.unwrap_or_else(|_| Err(Problem::unavailable("the change was broken off"))) {
             Ok(done) => {
                 self.audit.record(&Self::entry(caller, action, Phase::Success { intent }, &about)).await?;

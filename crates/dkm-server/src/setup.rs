@@ -27,6 +27,7 @@ use crate::elevation::Boxes;
 use crate::listen::ListenError;
 use crate::server::{Parts, Server, now};
 use crate::store::{FILE, Store, StoreError};
+use crate::telemetry::TelemetryError;
 
 const AUDIT: &str = "audit";
 const AUDIT_KEY: &str = "audit.key";
@@ -55,6 +56,8 @@ pub enum SetupError {
     Listen(#[from] ListenError),
     #[error(transparent)]
     Dev(#[from] DevError),
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     #[error("the database can't be read: {0}")]
     Database(#[from] rusqlite::Error),
     /// A file or folder of the server.

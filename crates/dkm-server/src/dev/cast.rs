@@ -64,6 +64,11 @@ impl Stage<'_> {
     }
 }
 
+/// Everybody who is no service.
+fn people() -> impl Iterator<Item = &'static str> {
+    [REQUESTER, AUDITOR].into_iter().chain(APPROVERS.map(|(name, _)| name))
+}
+
 fn step<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> DevError {
     move |error| DevError::Step { what, why: error.to_string() }
 }
@@ -156,8 +161,7 @@ pub(super) fn fill(stage: &Stage<'_>) -> Result<(), SetupError> {
         root_keys: None,
     };
     let directory = Directory::of(RemoteRepository::open(socket, Limits::default()));
-    let people = [REQUESTER, AUDITOR].into_iter().chain(APPROVERS.map(|(name, _)| name));
-    for who in people.map(|name| (Kind::Person, name)).chain([(Kind::Service, SERVICE)]) {
+    for who in people().map(|name| (Kind::Person, name)).chain([(Kind::Service, SERVICE)]) {
         enrol(stage, &directory, who)?;
     }
     let service = format!("service:{SERVICE}");
@@ -172,7 +176,8 @@ pub(super) fn fill(stage: &Stage<'_>) -> Result<(), SetupError> {
             readers: vec![service.clone(), broker::ACCOUNT.to_owned()],
             creators: vec![service.clone()],
             owners: vec![service],
-            auditors: vec![format!("person:{AUDITOR}")],
+            // They see the policy and roster that they approve under, and no key.
+            auditors: people().map(|name| format!("person:{name}")).collect(),
         },
     };
     let group = client.create_group_with_roster(new, roster(stage)?).map_err(step("making the group"))?;

@@ -30,7 +30,7 @@ As the administrator, which is whoever this server runs as:
 
 As {REQUESTER}, who is let in only after {} and {} have approved (REQUEST is what the first command shows):
   {requester} whoami
-  {requester} elevate request -g {GROUP} --reason 'a customer asks' --context {context}
+  {requester} elevate request -g {GROUP} --reason 'a customer asks' --duration 1h --context {context}
 {approvals}  {requester} elevate activate REQUEST
   {requester} elevate run REQUEST -- unprotect -c {context} {blob}
 

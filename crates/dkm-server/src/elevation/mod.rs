@@ -16,6 +16,7 @@ use dkm_core::{Digest, GroupId, RequestId, Timestamp};
 use dkm_lockbox::{Clock, Elevation, Event, InForce, Lockbox, Memo, Record, Refusal};
 use dkm_remote::wire::Kind;
 use tokio::sync::OwnedMutexGuard;
+use tracing::Instrument as _;
 
 use self::in_force::Chains;
 use crate::actions::Action;
@@ -306,30 +307,34 @@ impl Server {
         (mut lockbox, record, about): Step,
     ) -> Result<(OwnedMutexGuard<Lockbox>, Receipt), Problem> {
         let (server, caller) = (Arc::clone(self), caller.clone());
-        let kept = tokio::spawn(async move {
-            let bytes = record.encode();
-            let (request, number) = (record.request, record.number);
-            let taken = Problem::conflict(format!("record {number} of request {request} is there already"));
-            let kept = server
-                .change_with(&caller, action, about, move |tx, leaf| {
-                    let row = Row { request, number, group, record: bytes, leaf };
-                    if store::put(tx, &row)? { Ok(()) } else { Err(taken) }
-                })
-                .await;
-            match kept {
-                Ok(((), receipt)) => {
-                    lockbox.apply(&record).map_err(|error| Problem::unavailable(error.to_string()))?;
-                    Ok((lockbox, receipt))
-                }
-                Err(problem) => {
-                    // It may be stored all the same: what is stored is taken, so that the next one follows it.
-                    if server.holds(&record) {
-                        let _ = lockbox.apply(&record);
+        let kept = tokio::spawn(
+            async move {
+                let bytes = record.encode();
+                let (request, number) = (record.request, record.number);
+                let taken =
+                    Problem::conflict(format!("record {number} of request {request} is there already"));
+                let kept = server
+                    .change_with(&caller, action, about, move |tx, leaf| {
+                        let row = Row { request, number, group, record: bytes, leaf };
+                        if store::put(tx, &row)? { Ok(()) } else { Err(taken) }
+                    })
+                    .await;
+                match kept {
+                    Ok(((), receipt)) => {
+                        lockbox.apply(&record).map_err(|error| Problem::unavailable(error.to_string()))?;
+                        Ok((lockbox, receipt))
                     }
-                    Err(problem)
+                    Err(problem) => {
+                        // It may be stored all the same: what is stored is taken, so that the next one follows it.
+                        if server.holds(&record) {
+                            let _ = lockbox.apply(&record);
+                        }
+                        Err(problem)
+                    }
                 }
             }
-        });
+            .in_current_span(),
+        );
         kept.await.unwrap_or_else(|_| Err(Problem::unavailable("the step was broken off")))
     }
 

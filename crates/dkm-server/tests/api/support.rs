@@ -61,6 +61,7 @@ pub(crate) fn config(folder: &std::path::Path) -> Config {
         checkpoint: folder.join("outside/checkpoint"),
         tls: None,
         metrics: None,
+        telemetry: None,
         unix: Some(Unix { socket: folder.join("socket") }),
         root_keys: folder.join("root-keys"),
         limits: Limits::default(),
