@@ -10,6 +10,7 @@ mod parts;
 mod peer;
 mod product;
 mod raw;
+mod refresh;
 mod report;
 mod ring;
 
@@ -39,23 +40,33 @@ struct Arguments {
     /// Write the page here
     #[arg(long)]
     write: Option<PathBuf>,
+    /// Measure refreshes alone: a URL, a group, a blob, and how many turns
+    #[arg(long, hide = true, num_args = 4)]
+    refreshes: Option<Vec<String>>,
 }
 
-type Measurement = fn(&Arguments, Effort) -> Result<Section>;
+type Measurement = fn(&Arguments, Effort) -> Result<Vec<Section>>;
 
 const MEASUREMENTS: &[(&str, Measurement)] = &[
-    ("file", |arguments, _| files::large_file(&arguments.dkm, arguments.quick)),
-    ("small", |_, effort| memory::small(effort)),
-    ("parts", |_, effort| parts::parts(effort)),
-    ("large", |_, effort| memory::large(effort)),
-    ("ring", |_, effort| ring::ring(effort)),
-    ("threads", |_, effort| memory::threads(effort)),
-    ("overhead", |_, _| memory::overhead()),
-    ("domain", |arguments, _| domain::cold_start(&arguments.dkm, arguments.quick)),
+    ("file", |arguments, _| one(files::large_file(&arguments.dkm, arguments.quick))),
+    ("small", |_, effort| one(memory::small(effort))),
+    ("parts", |_, effort| one(parts::parts(effort))),
+    ("large", |_, effort| one(memory::large(effort))),
+    ("ring", |_, effort| one(ring::ring(effort))),
+    ("threads", |_, effort| one(memory::threads(effort))),
+    ("overhead", |_, _| one(memory::overhead())),
+    ("domain", |arguments, _| domain::sections(&arguments.dkm, arguments.quick)),
 ];
+
+fn one(section: Result<Section>) -> Result<Vec<Section>> {
+    section.map(|section| vec![section])
+}
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if let Some(words) = &arguments.refreshes {
+        return refresh::in_own_process(words);
+    }
     let effort = Effort::new(arguments.quick);
     let mut sections = Vec::new();
     let mut left_out = Vec::new();
@@ -65,7 +76,7 @@ fn main() -> Result<()> {
             left_out.push(*name);
             continue;
         }
-        sections.push(measure(&arguments, effort).with_context(|| format!("measuring {name}"))?);
+        sections.extend(measure(&arguments, effort).with_context(|| format!("measuring {name}"))?);
     }
     if let Some(path) = &arguments.write {
         let page = report::page(&sections, &left_out);
