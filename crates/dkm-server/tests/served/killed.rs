@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use dkm::ErrorKind;
 use dkm::repository::{Entry, GroupAccess, Put, Repository, RepositoryError};
 use dkm_audit::Trust;
 use dkm_audit::entry::Phase;
@@ -12,11 +13,12 @@ use dkm_audit::source::DirectorySource;
 use dkm_audit::verify::verify_each;
 use dkm_core::kdf::key_id;
 use dkm_core::record::{Family, KeyRecord, Material, Origin, Record};
-use dkm_core::{GroupId, KeyId, Room};
+use dkm_core::{GroupId, KeyId, RequestId, Room};
 use dkm_remote::RemoteRepository;
 use zeroize::Zeroizing;
 
 use crate::daemon::Daemon;
+use crate::people::{People, Stage};
 
 const KILLS: u32 = 200;
 const WRITERS: usize = 2;
@@ -55,6 +57,8 @@ struct Told {
     created: Mutex<Vec<(KeyId, Vec<u8>)>>,
     /// How often it gave out which key.
     released: Mutex<BTreeMap<KeyId, usize>>,
+    /// How far it said that requests for access are.
+    stages: Mutex<BTreeMap<RequestId, Stage>>,
     done: AtomicBool,
 }
 
@@ -106,6 +110,18 @@ fn read(repository: &RemoteRepository, told: &Told) {
     }
 }
 
+fn elevate(people: &People, told: &Told) {
+    while !told.done.load(Ordering::Relaxed) {
+        let way = people.way(&mut |request, stage| {
+            locked(&told.stages).insert(request, stage);
+        });
+        if let Err(error) = way {
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
 #[test]
 fn what_was_acknowledged_is_there_and_nothing_left_without_its_entry() {
     let mut daemon = Daemon::start();
@@ -117,6 +133,7 @@ fn what_was_acknowledged_is_there_and_nothing_left_without_its_entry() {
         .unwrap();
     founder.announce_group(GROUP).unwrap();
     drop(founder);
+    let people = People::new(&daemon, ACCOUNT);
 
     let told = Told::default();
     let open = |_| RemoteRepository::open(url.parse().unwrap(), crate::daemon::LIMITS);
@@ -127,6 +144,7 @@ fn what_was_acknowledged_is_there_and_nothing_left_without_its_entry() {
         let (writers, readers) = clients.split_at(WRITERS);
         let mut threads: Vec<_> = writers.iter().map(|client| scope.spawn(|| write(client, &told))).collect();
         threads.extend(readers.iter().map(|client| scope.spawn(|| read(client, &told))));
+        threads.push(scope.spawn(|| elevate(&people, &told)));
         for _ in 0..KILLS {
             std::thread::sleep(Duration::from_millis(u64::from(random::<1>()[0]) / 4));
             daemon.kill();
@@ -152,6 +170,15 @@ fn what_was_acknowledged_is_there_and_nothing_left_without_its_entry() {
         assert_eq!(*replica.get(GROUP, Room::Keys, entry).unwrap().bytes, *bytes);
     }
     drop(replica);
+    let stages = locked(&told.stages);
+    assert!(
+        stages.values().filter(|stage| **stage == Stage::Revoked).count() >= 10,
+        "too few to say anything"
+    );
+    for (request, stage) in stages.iter() {
+        let now = people.stage(*request);
+        assert!(now >= *stage, "request {request} was {stage:?}, and is {now:?}");
+    }
     daemon.kill();
 
     let (intents, added) = entries_of_keys(&daemon, checkpoints.last().unwrap());

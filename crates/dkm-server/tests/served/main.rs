@@ -10,3 +10,4 @@
 mod conformance;
 mod daemon;
 mod killed;
+mod people;
