@@ -342,7 +342,7 @@ pub(crate) fn checkpoint_file(path: &Path) -> Result<(Vec<u8>, Checkpoint)> {
     Ok((note, checkpoint))
 }
 
-fn claim(note: &[u8]) -> Result<Checkpoint, String> {
+pub(crate) fn claim(note: &[u8]) -> Result<Checkpoint, String> {
     let note = Note::parse(note).map_err(|error| error.to_string())?;
     note.text().parse().map_err(|error: dkm_audit::checkpoint::CheckpointError| error.to_string())
 }
@@ -359,7 +359,10 @@ pub(crate) fn read_limited(path: &Path) -> Result<String> {
     let fail = |error: &std::io::Error| Failure::file("can't read", path, error);
     let mut text = String::new();
     let file = File::open(path).map_err(|error| fail(&error))?;
-    file.take(FILE_LEN_MAX).read_to_string(&mut text).map_err(|error| fail(&error))?;
+    file.take(FILE_LEN_MAX + 1).read_to_string(&mut text).map_err(|error| fail(&error))?;
+    if text.len() as u64 > FILE_LEN_MAX {
+        return Err(Failure::usage(format!("{} has more than {FILE_LEN_MAX} bytes", path.display())));
+    }
     Ok(text)
 }
 

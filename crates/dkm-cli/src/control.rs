@@ -2,9 +2,9 @@
 
 use dkm::{ErrorKind, Rosters};
 use dkm_core::{GroupId, Timestamp};
-use dkm_lockbox::{InForce, Request, verify_roster, verify_sshsig};
+use dkm_lockbox::{InForce, Request, shown, verify_roster, verify_sshsig};
 
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::pin::Pin;
 use crate::shell::Shell;
 
@@ -39,9 +39,14 @@ pub(crate) fn read(shell: &Shell, group: GroupId) -> Result<Control> {
 
 /// The first roster never changes: whoever shows another shows another group.
 pub(crate) fn pinned(shell: &Shell, rosters: &Rosters) -> Result {
-    let Some(genesis) = rosters.genesis else { return Ok(()) };
     let pin = Pin::of("roster", &rosters.group.to_string())?;
-    pin.must_be(&format!("the first roster of group {}", rosters.group), &genesis.to_string(), shell)
+    let what = format!("the first roster of group {}", rosters.group);
+    match rosters.genesis {
+        Some(genesis) => pin.must_be(&what, &genesis.to_string(), shell),
+        // It had one: whoever shows none shows another group.
+        None if pin.read()?.is_some() => pin.must_be(&what, "none", shell),
+        None => Ok(()),
+    }
 }
 
 /// The server that a group's requests are made to stays the same.
@@ -49,6 +54,23 @@ pub(crate) fn pinned_instance(shell: &Shell, request: &Request) -> Result {
     let pin = Pin::of("instance", &request.group.to_string())?;
     let what = format!("the server that keeps the requests of group {}", request.group);
     pin.must_be(&what, &request.instance.to_string(), shell)
+}
+
+/// Refuses to sign what can't be checked, where this account could check it before: whoever withholds the records would else
+/// have people sign unchecked.
+pub(crate) fn must_not_be_withheld(group: GroupId, why: &str) -> Result {
+    let pin = Pin::of("roster", &group.to_string())?;
+    if pin.read()?.is_none() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ErrorKind::Denied,
+        format!("you could read the group's records before, and can't now: {}", shown(why)),
+    )
+    .help(format!(
+        "nothing is signed unchecked; if you shall sign without seeing them from now on, remove {}",
+        pin.path().display()
+    )))
 }
 
 impl Control {

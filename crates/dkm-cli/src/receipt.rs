@@ -4,12 +4,12 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use dkm::ErrorKind;
 use dkm_audit::entry::Phase;
 use dkm_audit::merkle::{leaf_hash, verify_inclusion};
-use dkm_audit::note::Note;
 use dkm_audit::{Checkpoint, Entry, Trust, VerifierKey};
 use dkm_core::{Digest, InstanceId};
 use dkm_lockbox::{Request, shown};
 use dkm_remote::wire::elevation::OpenedBlob;
 
+use crate::audit_log::claim;
 use crate::failure::{Failure, Result};
 use crate::pin::Pin;
 use crate::shell::Shell;
@@ -62,8 +62,9 @@ impl KnownLog {
             (None, None) => None,
         };
         let earlier = checkpoint_pin.read()?;
-        let earlier =
-            earlier.map(|note| claim(&note).map_err(|why| damaged(&checkpoint_pin, why))).transpose()?;
+        let earlier = earlier
+            .map(|note| claim(note.as_bytes()).map_err(|why| damaged(&checkpoint_pin, why)))
+            .transpose()?;
         Ok(Self { key, key_pin, checkpoint_pin, earlier })
     }
 
@@ -120,6 +121,13 @@ impl KnownLog {
                     checkpoint.size, earlier.size
                 ))
             })?;
+            // It was kept before this was asked for: an entry below it tells of another opening.
+            if opened.leaf < earlier.size {
+                return Err(bad(format!(
+                    "entry {} was in the log before this was asked for: it is about an earlier opening",
+                    opened.leaf
+                )));
+            }
         }
         self.keep(&key, is_new, opened, &checkpoint, shell)?;
         Ok(Proved { leaf: opened.leaf, size: checkpoint.size, log: checkpoint.origin })
@@ -143,7 +151,7 @@ impl KnownLog {
                 ));
             }
         }
-        let kept = self.checkpoint_pin.read()?.and_then(|note| claim(&note).ok());
+        let kept = self.checkpoint_pin.read()?.and_then(|note| claim(note.as_bytes()).ok());
         if kept.is_some_and(|kept| kept.origin == checkpoint.origin && kept.size >= checkpoint.size) {
             return Ok(());
         }
@@ -158,11 +166,6 @@ fn hashes(texts: &[String]) -> Result<Vec<Digest>> {
         Ok(Digest(bytes))
     };
     texts.iter().map(hash).collect()
-}
-
-fn claim(note: &str) -> std::result::Result<Checkpoint, String> {
-    let note = Note::parse(note.as_bytes()).map_err(|error| error.to_string())?;
-    note.text().parse().map_err(|error: dkm_audit::checkpoint::CheckpointError| error.to_string())
 }
 
 #[cfg(test)]

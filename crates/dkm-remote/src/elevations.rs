@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use ureq::http::Method;
 
 use crate::credentials::key::NewKey;
-use crate::credentials::{Credentials, Lock, authorities, now_ms};
+use crate::credentials::{Credentials, Lock, authorities, certificates};
 use crate::http::Body;
 use crate::problem;
 use crate::repository::{RemoteRepository, is_success, parsed};
@@ -183,7 +183,11 @@ impl Elevations {
         let key = NewKey::make().map_err(unavailable)?;
         let asked = Renewal { request: key.request.clone() };
         let new: Certificate = self.post(&what, &path(request, "credentials"), Some(&asked))?;
-        key.check(&new.certificate).map_err(|why| dkm::Error::from(problem::odd(&location, &what, why)))?;
+        let odd = |why: String| dkm::Error::from(problem::odd(&location, &what, why));
+        if key.check(&new.certificate).map_err(odd)?.is_renewable {
+            return Err(odd("the certificate is none of a grant".to_owned()).into());
+        }
+        certificates(new.authority.as_bytes()).map_err(odd)?;
         let authority = known.unwrap_or_else(|| new.authority.clone());
         let stored = folder
             .store_authority(&lock, &authority)
@@ -201,7 +205,7 @@ impl Elevations {
             location: url.to_string(),
             why: format!("another program writes to {path} just now"),
         })?;
-        if folder.validity().is_ok_and(|held| held.is_renewable && !held.has_ended(now_ms())) {
+        if folder.holds_unended()?.is_some_and(|held| held.is_renewable) {
             return Err(dkm::Error::Invalid(format!(
                 "{path} holds an account's own credentials: name another folder for those of the grant"
             )));

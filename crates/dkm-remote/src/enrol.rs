@@ -10,7 +10,7 @@ use ureq::http::Method;
 use zeroize::Zeroizing;
 
 use crate::credentials::key::NewKey;
-use crate::credentials::{Credentials, authorities, now_ms};
+use crate::credentials::{Credentials, authorities};
 use crate::http::tls::{self, Pinned};
 use crate::http::{Body, Channel, Limits};
 use crate::problem;
@@ -50,7 +50,7 @@ pub fn enrol(
     let lock = credentials.lock()?.ok_or_else(|| {
         unavailable(format!("another program writes to {} just now", credentials.folder().display()))
     })?;
-    if !force && credentials.validity().is_ok_and(|validity| !validity.has_ended(now_ms())) {
+    if !force && credentials.holds_unended()?.is_some() {
         return Err(dkm::Error::Invalid(format!(
             "{} holds credentials that have not ended; they are replaced only if that is asked for",
             credentials.folder().display()

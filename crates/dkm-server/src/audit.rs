@@ -192,7 +192,12 @@ impl Audit {
         if let Some(leaf) = last_leaf.filter(|leaf| *leaf >= size) {
             return Err(Mismatch::Ahead { leaf, size });
         }
-        self.scan(last_leaf.map_or(0, |leaf| leaf + 1), |_, entry| {
+        self.scan(last_leaf.map_or(0, |leaf| leaf + 1), |index, entry| {
+            // An older log was put back, and perhaps the database with it: one that was not recovered since may hold what
+            // was revoked in what is lost.
+            if entry.action == Action::log_recovered() {
+                return Err(Mismatch::Behind { leaf: index, action: entry.action.to_string() });
+            }
             let acknowledged = match entry.phase {
                 Phase::Success { intent } if is_change(&entry.action) => Some(intent),
                 _ => None,

@@ -21,7 +21,7 @@ use crate::elevation::{self, Boxes};
 use crate::log_readers::LogReaders;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
-use crate::store::Store;
+use crate::store::{Store, directory};
 use crate::telemetry::TARGET;
 
 /// The server, without its listeners.
@@ -367,9 +367,14 @@ impl Server {
         f: impl FnOnce(&Transaction<'_>, u64) -> Result<T, Problem> + Send + 'static,
     ) -> Result<(T, Receipt), Problem> {
         let receipt = self.release(caller, action, &about).await?;
-        let (server, intent) = (Arc::clone(self), receipt.index);
+        let (server, intent, asking) = (Arc::clone(self), receipt.index, caller.clone());
+        let asked = Arc::clone(self);
         let span = tracing::info_span!(target: TARGET, "database", action = action.as_str());
-        let writing = move || span.in_scope(|| server.write(action, intent, |tx| f(tx, intent)));
+        let change = move |tx: &Transaction<'_>| {
+            asked.still_is(tx, &asking)?;
+            f(tx, intent)
+        };
+        let writing = move || span.in_scope(|| server.write(action, intent, change));
         let done = tokio::task::spawn_blocking(writing).await;
         match done.unwrap_or_else(|_| Err(Problem::unavailable("the change was broken off"))) {
             Ok(done) => {
@@ -383,6 +388,19 @@ impl Server {
                 Err(problem)
             }
         }
+    }
+
+    /// Refuses a change unless its caller still is who he was when he was identified: a request may take long, and recording it
+    /// too.
+    fn still_is(&self, tx: &Transaction<'_>, caller: &Caller) -> Result<(), Problem> {
+        let Some(account) = caller.account() else { return Ok(()) };
+        let now = directory::standing(tx, account)?;
+        let catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let keeps_groups = catalog.is_none_or(|now| caller.groups().is_subset(&now.groups_of(account)));
+        if now.enabled && (now.administrator || !caller.administrator()) && keeps_groups {
+            return Ok(());
+        }
+        Err(Problem::denied(format!("{} is not any more who asked for this", caller.name())))
     }
 
     fn write<T>(

@@ -1,6 +1,7 @@
 //! `dkm directory list`
 
 use clap::Args;
+use dkm_lockbox::shown;
 use dkm_remote::wire::{DirectoryGroup, Kind};
 use serde_json::json;
 
@@ -21,7 +22,7 @@ pub(crate) fn run(_: &Arguments, shell: &Shell) -> Result {
                 Kind::Service => "services",
                 Kind::Person => "people",
             };
-            vec![group.name.clone(), of.to_owned(), group.members.join(", ")]
+            vec![shown(&group.name), of.to_owned(), shown(&group.members.join(", "))]
         };
         columns::table(&["GROUP", "OF", "MEMBERS"], &groups.iter().map(row).collect::<Vec<_>>())
     })

@@ -11,7 +11,6 @@ use crate::asked::{self, Asked, request_id};
 use crate::confirm::ConfirmArguments;
 use crate::control::{self, Control};
 use crate::failure::{Failure, Result};
-use crate::pin::Pin;
 use crate::shell::Shell;
 use crate::ssh::{self, Signer};
 
@@ -49,7 +48,7 @@ fn answer(arguments: &Arguments, shell: &Shell, decision: Decision) -> Result {
     control::pinned_instance(shell, request)?;
     let checked = check(&asked, &control, decision)?;
     let person = person(arguments, shell, &control)?;
-    let level = level(arguments, &asked, &control, &person)?;
+    let level = level(arguments, (&asked, &control), &person, decision)?;
     let text = statement(request, decision, &level, &person);
     let digest = Digest::of(text.as_bytes());
     let heading = "What you sign:";
@@ -99,22 +98,12 @@ fn check(asked: &Asked, control: &Control, decision: Decision) -> Result<String>
     let request = asked.request();
     let (name, rosters) = match control {
         Control::Read { name, rosters } => (name, rosters),
-        // Whoever withholds the records would else have them approve unchecked who checked before.
-        Control::Withheld(why) if decision == Decision::Approve => {
-            let pin = Pin::of("roster", &request.group.to_string())?;
-            if pin.read()?.is_some() {
-                return Err(Failure::new(
-                    ErrorKind::Denied,
-                    format!("you could read the group's records before, and can't now: {}", shown(why)),
-                )
-                .help(format!(
-                    "nothing is signed unchecked; if you shall approve without seeing them from now on, remove {}",
-                    pin.path().display()
-                )));
+        Control::Withheld(why) => {
+            if decision == Decision::Approve {
+                control::must_not_be_withheld(request.group, why)?;
             }
             return Ok(unchecked(why));
         }
-        Control::Withheld(why) => return Ok(unchecked(why)),
     };
     let Some(in_force) = control.in_force(request) else {
         return Err(Failure::new(ErrorKind::Refused, "the group has no roster in force")
@@ -180,15 +169,28 @@ fn person(arguments: &Arguments, shell: &Shell, control: &Control) -> Result<Str
     })
 }
 
-/// The level at which it is decided: the first that is missing, unless another is named.
-fn level(arguments: &Arguments, asked: &Asked, control: &Control, person: &str) -> Result<String> {
+/// The level at which it is decided, unless one is named: to approve, the one whose turn it is; to deny, the first still
+/// missing that is his.
+fn level(
+    arguments: &Arguments,
+    (asked, control): (&Asked, &Control),
+    person: &str,
+    decision: Decision,
+) -> Result<String> {
     if let Some(level) = &arguments.level {
         return Ok(level.clone());
     }
-    let missing = asked.missing(Some(control));
+    if control.rosters().is_none() {
+        return Err(Failure::usage("the levels can't be checked: you may not read the group's records")
+            .help("name the level at which you decide: --level NAME"));
+    }
+    let mut missing = asked.missing(Some(control));
+    if decision == Decision::Approve {
+        missing.truncate(1);
+    }
     let is_his = |(_, _, approvers): &&(String, u32, Vec<String>)| approvers.iter().any(|id| id == person);
     missing.iter().find(is_his).map(|(level, ..)| level.clone()).ok_or_else(|| {
-        Failure::usage(format!("{} is no approver of a level that is still to decide", shown(person)))
-            .help("name a level, to deny all the same: --level NAME; dkm elevate show lists who may")
+        Failure::usage(format!("{} is no approver of the level that is to decide now", shown(person)))
+            .help("levels decide in their order: dkm elevate show lists whose turn it is; --level NAME names another")
     })
 }

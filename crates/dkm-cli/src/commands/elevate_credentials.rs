@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dkm_core::{RequestId, Timestamp};
-use dkm_remote::RemoteUrl;
 use dkm_remote::credentials::Credentials;
+use dkm_remote::{Endpoint, RemoteUrl};
 use serde_json::json;
 
 use crate::asked::{self, request_id};
 use crate::failure::Result;
 use crate::shell::Shell;
+use crate::terminal::shell_word;
 use crate::when;
 
 /// Get credentials that read the group's keys until a direct grant ends
@@ -51,11 +52,11 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
         )
     })?;
     let server = match shell.remote()?.location() {
-        url @ RemoteUrl { .. } if url.to_string().starts_with("https:") => {
+        url if matches!(url.endpoints.first(), Some(Endpoint::Host { .. })) => {
             RemoteUrl { credentials: arguments.credentials.clone(), ..url.clone() }.to_string()
         }
         _ => format!("https://HOST:PORT?credentials={}", arguments.credentials.display()),
     };
-    shell.terminal.note(format!("Next: dkm --repository '{server}' unprotect -g GROUP FILE"));
+    shell.terminal.note(format!("Next: dkm --repository {} unprotect -g GROUP FILE", shell_word(&server)));
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
 use dkm_core::{Digest, Timestamp};
+use dkm_lockbox::shown;
 use dkm_remote::credentials::Credentials;
 use dkm_remote::{Endpoint, Limits, ParseRemoteUrlError, RemoteUrl, Trust};
 use serde_json::json;
@@ -85,7 +86,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     shell.terminal.result(&value, || {
         format!(
             "Enrolled as {} until {}. The credentials are in {}.\n",
-            certificate.account,
+            shown(&certificate.account),
             when::second(until),
             folder.display()
         )

@@ -1,6 +1,7 @@
 //! `dkm principal list`
 
 use clap::Args;
+use dkm_lockbox::shown;
 use dkm_remote::wire::PrincipalView;
 use serde_json::json;
 
@@ -22,7 +23,7 @@ pub(crate) fn run(_: &Arguments, shell: &Shell) -> Result {
             what.extend(principal.auditor.then_some("auditor"));
             what.extend((!principal.enabled).then_some("disabled"));
             let uids: Vec<String> = principal.uids.iter().map(ToString::to_string).collect();
-            vec![principal.account.clone(), uids.join(", "), what.join(", ")]
+            vec![shown(&principal.account), uids.join(", "), what.join(", ")]
         };
         columns::table(&["ACCOUNT", "UIDS", "STATE"], &principals.iter().map(row).collect::<Vec<_>>())
     })

@@ -73,6 +73,7 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
             keys = Some(lines);
         }
         Control::Withheld(why) => {
+            control::must_not_be_withheld(proposal.group, why)?;
             told.push_str(&format!(
                 "Not checked: what it changes, and whether it follows the last version ({}). The whole roster:\n",
                 shown(why)

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use dkm_core::Timestamp;
+use dkm_lockbox::shown;
 use dkm_remote::Endpoint;
 use dkm_remote::credentials::Credentials;
 use serde_json::json;
@@ -34,8 +35,8 @@ pub(crate) fn run(_: &Arguments, shell: &Shell) -> Result {
     });
     shell.terminal.result(&value, || {
         let mut facts = vec![
-            ("account", who.account.clone()),
-            ("groups", if who.groups.is_empty() { "none".to_owned() } else { who.groups.join(", ") }),
+            ("account", shown(&who.account)),
+            ("groups", if who.groups.is_empty() { "none".to_owned() } else { shown(&who.groups.join(", ")) }),
             ("administrator", if who.administrator { "yes" } else { "no" }.to_owned()),
             ("reads the audit log", if who.auditor { "yes" } else { "no" }.to_owned()),
         ];

@@ -53,7 +53,7 @@ fn log(folder: &Path, name: &str) -> Log {
 fn opened(log: &Log, receipt: &Receipt, known: Option<u64>) -> OpenedBlob {
     let texts = |hashes: &[Digest]| hashes.iter().map(|hash| BASE64_STANDARD.encode(hash.0)).collect();
     let note = String::from_utf8(receipt.checkpoint.to_vec()).unwrap();
-    let checkpoint = claim(&note).unwrap();
+    let checkpoint = claim(note.as_bytes()).unwrap();
     let source = log.source();
     let tree = dkm_audit::tree::Tree::new(&source, &checkpoint);
     let proof = known
@@ -74,7 +74,7 @@ fn known(folder: &Path) -> KnownLog {
     let (key_pin, checkpoint_pin) =
         (Pin::at(folder.join("pins/key")), Pin::at(folder.join("pins/checkpoint")));
     let key = key_pin.read().unwrap().map(|text| text.parse().unwrap());
-    let earlier = checkpoint_pin.read().unwrap().map(|note| claim(&note).unwrap());
+    let earlier = checkpoint_pin.read().unwrap().map(|note| claim(note.as_bytes()).unwrap());
     KnownLog { key, key_pin, checkpoint_pin, earlier }
 }
 
@@ -164,4 +164,25 @@ fn another_log_and_one_that_was_rolled_back_are_found_out() {
         let receipt = fork.append(&entry()).unwrap();
         assert_eq!(verify(folder.path(), &opened(&fork, &receipt, Some(3))).unwrap_err().exit_code, 5);
     }
+}
+
+#[test]
+fn the_entry_of_an_earlier_opening_proves_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = log(folder.path(), "log");
+    let first = log.append(&entry()).unwrap();
+    verify(folder.path(), &opened(&log, &first, None)).unwrap();
+    // Opened again, and not recorded: the old entry, under the newest checkpoint.
+    let mut other = entry();
+    other.blob = None;
+    let newest = log.append(&other).unwrap();
+    let mut told = opened(&log, &newest, Some(1));
+    let checkpoint = claim(newest.checkpoint.as_ref()).unwrap();
+    let source = log.source();
+    let tree = dkm_audit::tree::Tree::new(&source, &checkpoint);
+    let proof = dkm_audit::merkle::prove_inclusion(&tree, 0, checkpoint.size).unwrap();
+    (told.leaf, told.entry) = (0, BASE64_STANDARD.encode(&first.entry));
+    told.proof = proof.iter().map(|hash| BASE64_STANDARD.encode(hash.0)).collect();
+    let failure = verify(folder.path(), &told).unwrap_err();
+    assert!(failure.message.contains("earlier opening"), "{}", failure.message);
 }

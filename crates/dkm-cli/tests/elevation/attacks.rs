@@ -17,7 +17,10 @@ fn the_requester_does_not_approve_by_any_of_her_accounts() {
     // The other way round.
     let asked = ["elevate", "request", "--reason", "x", "-c", "account=17", "--duration", "10m", "--json"];
     let second = world.person("alice-2", &asked).succeeded().json()["request"].as_str().unwrap().to_owned();
-    world.answer("alice", "approve", &second, &["--as", "alice"]).exits(4).says("does not decide on it");
+    let more = ["--as", "alice", "--level", "manager"];
+    world.answer("alice", "approve", &second, &more).exits(4).says("does not decide on it");
+    // Who can't read the levels is not told by the server at which one to sign.
+    world.answer("alice", "approve", &second, &["--as", "alice"]).exits(2).says("name the level");
     let shown = world.person("dave", &["elevate", "show", &second, "--json"]).succeeded().json();
     assert_eq!(
         (shown["status"].as_str(), shown["missing"][0]["people"].as_u64()),
@@ -95,10 +98,12 @@ fn a_key_that_the_roster_does_not_have_signs_nothing() {
         .answer("carol", "approve", &request, &["--level", "manager"])
         .exits(4)
         .says("does not approve at level");
-    world.answer("carol", "approve", &request, &[]).exits(7).says("is to approve first");
+    // Before her level's turn nothing is signed, unless she names it; and then it is not taken.
+    world.answer("carol", "approve", &request, &[]).exits(2).says("the level that is to decide now");
+    world.answer("carol", "approve", &request, &["--level", "legal"]).exits(7).says("is to approve first");
     // Nobody signs what he has not looked at.
     let key = world.key("carol");
-    let blind = ["elevate", "approve", &request, "--key", key.to_str().unwrap()];
+    let blind = ["elevate", "approve", &request, "--level", "legal", "--key", key.to_str().unwrap()];
     world.person("carol", &blind).exits(2).says("nobody is there to confirm");
     let other = "00".repeat(32);
     let other = [&blind[..], &["--yes", "--digest", &other]].concat();

@@ -45,11 +45,13 @@ impl Agent {
     fn start(folder: &Path) -> Self {
         let socket = folder.join("agent");
         let mut agent = Command::new("ssh-agent");
-        agent.arg("-D").arg("-a").arg(&socket).stdin(Stdio::null()).stdout(Stdio::null());
-        let child = agent.spawn().unwrap();
-        while !socket.exists() {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
+        agent.arg("-D").arg("-a").arg(&socket).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = agent.spawn().unwrap();
+        // It tells where it listens once it does.
+        let mut told = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut told)
+            .unwrap();
+        assert!(told.contains("SSH_AUTH_SOCK"), "{told}");
         Self { child, socket }
     }
 

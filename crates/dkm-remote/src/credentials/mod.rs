@@ -192,6 +192,18 @@ impl Credentials {
         self.load().map(|loaded| loaded.validity)
     }
 
+    /// When the certificate in the folder is taken, if there is one that has not ended.
+    ///
+    /// # Errors
+    /// There is one, and it can't be read: that it has ended is not known, so nothing takes its place unasked.
+    pub(crate) fn holds_unended(&self) -> Result<Option<Validity>, CredentialsError> {
+        match self.validity() {
+            Ok(validity) => Ok(Some(validity).filter(|validity| !validity.has_ended(now_ms()))),
+            Err(CredentialsError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Reads key and certificate.
     pub(crate) fn load(&self) -> Result<Loaded, CredentialsError> {
         file::check_folder(&self.folder)?;

@@ -117,11 +117,31 @@ pub fn put_principal(
     Ok(())
 }
 
+/// What a principal is at this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// Whether it may do anything.
+    pub enabled: bool,
+    /// Whether it administers.
+    pub administrator: bool,
+}
+
+/// What a principal is in a transaction, whatever was read before; one that is not there is nothing.
+pub fn standing(tx: &Transaction<'_>, account: &Account) -> rusqlite::Result<Standing> {
+    tx.prepare_cached("SELECT enabled, administrator FROM principals WHERE account = ?1")?
+        .query_row([account.to_string()], |row| {
+            Ok(Standing { enabled: row.get(0)?, administrator: row.get(1)? })
+        })
+        .optional()
+        .map(Option::unwrap_or_default)
+}
+
 /// Disables a principal: its tokens and certificates are gone. Whether there is one.
 pub fn disable_principal(tx: &Transaction<'_>, account: &Account) -> rusqlite::Result<bool> {
     let text = account.to_string();
     tx.execute("DELETE FROM tokens WHERE account = ?1", [&text])?;
     tx.execute("DELETE FROM certificates WHERE account = ?1", [&text])?;
+    tx.execute("DELETE FROM grant_certificates WHERE account = ?1", [&text])?;
     Ok(tx.execute("UPDATE principals SET enabled = 0 WHERE account = ?1", [&text])? > 0)
 }
 

@@ -4,7 +4,7 @@ use axum::http::{Method, StatusCode};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use dkm_audit::entry::Phase;
 use dkm_core::Digest;
-use dkm_core::record::{ExposedRecord, Record};
+use dkm_core::record::{Change, ExposedRecord, Purpose, Record, StatusRecord};
 use dkm_server::caller::Peer;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::CertificateDer;
@@ -176,6 +176,22 @@ async fn it_opens_that_group_for_reading_and_nothing_else() {
         let answer = place.ask(holder, Method::PUT, &path, body).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}: {}", answer.body);
     }
+    // A reader's notice that a key is in use would call off its destruction.
+    let notice = Record::Status(StatusRecord {
+        key: dkm_core::KeyId([1; 16]),
+        change: Change::Resumed,
+        purpose: Purpose::InUse,
+        reason: "in use".to_owned(),
+        epoch: 0,
+        answers: vec![Digest([2; 32])],
+        when_ms: 1,
+    });
+    let path = format!("{}/{}", keys(), notice.slot(crate::people::group(), 0));
+    let refused = place.ask(holder, Method::PUT, &path, notice.encode(crate::people::group())).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.body);
+    let path = format!("{path}?stamp={}", "00".repeat(16));
+    let erase = place.ask(holder, Method::DELETE, &path, vec![]).await;
+    assert_eq!(erase.status, StatusCode::FORBIDDEN, "{}", erase.body);
     // No longer than the grant: there is no renewal, and no token, group or request comes of it.
     let renewal = json!({ "request": certificate_request() });
     let refused = [
@@ -264,4 +280,36 @@ async fn a_certificate_that_is_slipped_into_the_database_lets_nobody_in_without_
     for answer in read_keys(&guarded, Peer::Certificate(Digest([0; 32]))).await {
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}", answer.body);
     }
+}
+
+#[tokio::test]
+async fn what_was_revoked_stays_so_when_database_and_log_are_put_back_together() {
+    let guarded = Guarded::new().await;
+    let request = active(&guarded).await;
+    let holder = peer(&issue(&guarded, ALICE, &request).await);
+    let stopped = guarded.stop();
+    stopped.back_up();
+    let guarded = stopped.start();
+    assert!(guarded.step(DAVE, &request, "revocation").await.status.is_success());
+    let stopped = guarded.stop();
+    stopped.restore();
+    assert!(stopped.try_start().is_err());
+    stopped.recover();
+    let guarded = stopped.start();
+    for answer in read_keys(&guarded, holder).await {
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}", answer.body);
+    }
+    let gone = guarded.place.get(DAVE, &format!("/v1/requests/{request}")).await;
+    assert_eq!(gone.status, StatusCode::NOT_FOUND, "{}", gone.body);
+}
+
+#[tokio::test]
+async fn who_was_disabled_and_is_let_in_anew_has_no_certificate_of_before() {
+    let guarded = Guarded::new().await;
+    let request = active(&guarded).await;
+    let holder = peer(&issue(&guarded, ALICE, &request).await);
+    guarded.place.must(ROOT, Method::DELETE, "/v1/principals/person:alice", Value::Null).await;
+    let again = json!({ "kind": "person", "uids": [3001] });
+    guarded.place.must(ROOT, Method::PUT, "/v1/principals/person:alice", again).await;
+    assert_eq!(guarded.place.get(holder, &keys()).await.status, StatusCode::UNAUTHORIZED);
 }

@@ -258,6 +258,22 @@ impl Stopped {
         database.execute_batch(sql).unwrap();
     }
 
+    /// Copies the data folder, as a backup does.
+    pub(crate) fn back_up(&self) {
+        copy(&self.config.data, &self.folder.path().join("backup"));
+    }
+
+    /// Puts the whole data folder back; the last checkpoint outside stays.
+    pub(crate) fn restore(&self) {
+        std::fs::remove_dir_all(&self.config.data).unwrap();
+        copy(&self.folder.path().join("backup"), &self.config.data);
+    }
+
+    pub(crate) fn recover(&self) {
+        let reason = "INC-3: the disk was lost".parse().unwrap();
+        drop(dkm_server::setup::recover(&self.config, "uid:0", &reason).unwrap());
+    }
+
     /// Whether it would start.
     pub(crate) fn try_start(&self) -> Result<(), dkm_server::setup::SetupError> {
         dkm_server::setup::open(&self.config).map(|_| ())
@@ -267,6 +283,10 @@ impl Stopped {
         let place = Place::opened(self.folder, self.config);
         Guarded { place: Arc::new(place) }
     }
+}
+
+fn copy(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
 }
 
 impl Guarded {

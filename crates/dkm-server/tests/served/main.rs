@@ -10,4 +10,5 @@
 mod conformance;
 mod daemon;
 mod killed;
+mod late;
 mod people;
