@@ -54,6 +54,24 @@ impl Scene {
         Ok(Self { group, readers, keeper, key, blob })
     }
 
+    /// A scene whose key has nothing in its random bytes that means something in a filter. Samba makes a filter of a
+    /// value to be compared, and answers with its complaints about that, which depend on what was asked alone.
+    fn of_plain_bytes(stage: &Stage) -> Result<(Self, Objects, Vec<u8>)> {
+        for _ in 0..32 {
+            let scene = Self::set(stage)?;
+            let objects = Objects::of(stage, scene.group.id())?;
+            let found = stage.with(|domain| {
+                domain.search(&objects.key, Scope::Base, "(objectClass=*)", &["thumbnailPhoto"])
+            })?;
+            let bytes = found.first().and_then(|found| found.attributes["thumbnailPhoto"].first());
+            let bytes = bytes.context("no key")?.clone();
+            if !bytes.iter().any(|byte| b"()*\\".contains(byte)) {
+                return Ok((scene, objects, bytes));
+            }
+        }
+        anyhow::bail!("no key of plain bytes in 32")
+    }
+
     fn as_keeper(&self, stage: &Stage) -> Result<Group> {
         Ok(stage.client(&self.keeper)?.group(&self.group.id().to_string())?)
     }
@@ -194,12 +212,8 @@ fn who_create_and_are_no_members_make_no_key(stage: &Stage) -> Result<()> {
 
 /// Every way to come by a value that may not be read.
 fn material_is_out_of_reach(stage: &Stage) -> Result<()> {
-    let scene = Scene::set(stage)?;
-    let objects = Objects::of(stage, scene.group.id())?;
-    let stored = stage
-        .with(|domain| domain.search(&objects.key, Scope::Base, "(objectClass=*)", &["thumbnailPhoto"]))?;
-    let bytes =
-        stored.first().and_then(|found| found.attributes["thumbnailPhoto"].first()).context("no key")?;
+    let (scene, objects, bytes) = Scene::of_plain_bytes(stage)?;
+    let bytes = &bytes;
     let escaped = |bytes: &[u8]| bytes.iter().map(|byte| format!("\\{byte:02x}")).collect::<String>();
     let guesses = [
         "(thumbnailPhoto=*)".to_owned(),
