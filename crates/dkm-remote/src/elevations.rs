@@ -1,8 +1,9 @@
 //! Elevated access: asked for, approved, used, ended, at a repository's first server.
 
-use dkm::ErrorKind;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use dkm::repository::RepositoryError;
-use dkm_core::{GroupId, RequestId};
+use dkm::{ErrorKind, Rosters};
+use dkm_core::{Attestation, GroupId, Principal, RequestId, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::http::Method;
@@ -14,7 +15,8 @@ use crate::problem;
 use crate::repository::{RemoteRepository, is_success, parsed};
 use crate::url::Endpoint;
 use crate::wire::elevation::{
-    EvidenceView, NewAnswer, NewRequest, OpenBlob, OpenedBlob, RequestView, Requests,
+    ControlView, EvidenceView, NewAnswer, NewRequest, OpenBlob, OpenedBlob, RequestView, Requests,
+    TicketsView,
 };
 use crate::wire::{Certificate, Renewal};
 
@@ -91,6 +93,35 @@ impl Elevations {
     pub fn ask(&self, group: GroupId, new: &NewRequest) -> Result<RequestView> {
         let what = format!("a request for group {group}");
         self.post(&what, &format!("/v1/groups/{group}/requests"), Some(new))
+    }
+
+    /// What is in force in a group, for whoever stands in its roster: its control records, resolved and verified here. `verify`
+    /// tells whether a signature over a message was made with the key of an OpenSSH line.
+    ///
+    /// # Errors
+    /// As [`Elevations::ask`].
+    pub fn rosters(
+        &self,
+        group: GroupId,
+        now: Timestamp,
+        verify: &dyn Fn(&str, &[u8], &str) -> bool,
+    ) -> Result<Rosters> {
+        let what = format!("the control records of group {group}");
+        let path = format!("/v1/groups/{group}/control");
+        let view: ControlView = self.call(&what, Method::GET, &path, None)?;
+        let mut records = Vec::new();
+        for record in view.records {
+            let bytes = BASE64_STANDARD.decode(&record.record).map_err(|_| {
+                let location = self.0.location().to_string();
+                dkm::Error::from(problem::odd(&location, &what, "a record is not in Base64".to_owned()))
+            })?;
+            let creator = Principal(record.creator);
+            let attested = Attestation { creator, created: Timestamp(record.created_ms), template_ok: true };
+            records.push((record.slot, bytes, attested));
+        }
+        let control =
+            records.iter().map(|(slot, bytes, attested)| (slot.as_str(), bytes.as_slice(), attested.clone()));
+        Ok(Rosters::of(group, now, control, verify))
     }
 
     /// The requests of a group, the newest first. Each comes with its first record alone.
@@ -194,6 +225,14 @@ impl Elevations {
             .and_then(|()| folder.store_identity(&lock, &key.pem, &new.certificate));
         stored.map_err(dkm::Error::from)?;
         Ok(new)
+    }
+
+    /// Gets tickets that read the group's keys in its domain until one's own direct grant ends. They are a secret.
+    ///
+    /// # Errors
+    /// As [`Elevations::answer`]; [`ElevationError::Refused`] for a group whose keys are at the server.
+    pub fn tickets(&self, request: RequestId) -> Result<TicketsView> {
+        self.post(&format!("tickets under request {request}"), &path(request, "tickets"), None::<&()>)
     }
 
     /// Prepares a folder for a grant's credentials: the lock on it, and who is known to vouch for the server, unless that was

@@ -34,12 +34,15 @@ pub enum Action {
     EndAccess,
     Unprotect,
     IssueCredentials,
+    Expose,
+    IssueTickets,
+    EndTickets,
     ReadAudit,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::Start,
         Self::Stop,
         Self::Recover,
@@ -68,6 +71,9 @@ impl Action {
         Self::EndAccess,
         Self::Unprotect,
         Self::IssueCredentials,
+        Self::Expose,
+        Self::IssueTickets,
+        Self::EndTickets,
         Self::ReadAudit,
     ];
 
@@ -103,6 +109,9 @@ impl Action {
             Self::EndAccess => "elevation-end",
             Self::Unprotect => "unprotect",
             Self::IssueCredentials => "issue-credentials",
+            Self::Expose => "expose",
+            Self::IssueTickets => "issue-tickets",
+            Self::EndTickets => "end-tickets",
             Self::ReadAudit => "read-audit",
         }
     }

@@ -1,10 +1,12 @@
 //! The configuration file.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use dkm_core::GroupId;
+use serde::{Deserialize, Deserializer};
 
 /// Everything that can be configured. docs/dkmd.md shows it with its defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -25,6 +27,8 @@ pub struct Config {
     pub root_keys: PathBuf,
     /// Where traces are sent; nowhere if not given.
     pub telemetry: Option<Telemetry>,
+    /// A domain to whose groups people are let in, too.
+    pub directory: Option<Directory>,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
@@ -78,6 +82,34 @@ pub struct Telemetry {
 
 const fn all() -> u16 {
     1000
+}
+
+/// A repository in Active Directory, to whose groups people are let in by requests at this server. The server comes as whom
+/// Kerberos says (`KRB5_CLIENT_KTNAME`).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Directory {
+    /// Its URL, such as `ad://example.com`.
+    pub repository: String,
+    /// Accounts by which the server opens blobs for people, one for each group.
+    #[serde(default)]
+    pub brokers: Vec<DirectoryBroker>,
+}
+
+/// An account that is a member of one group of a domain.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DirectoryBroker {
+    /// The group's id.
+    #[serde(deserialize_with = "group_id")]
+    pub group: GroupId,
+    /// The account's Kerberos principal, whose key is in the server's client keytab.
+    pub principal: String,
+}
+
+fn group_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<GroupId, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| serde::de::Error::custom(format!("{text:?} is no group's id")))
 }
 
 /// Bounds on what callers can make the server do.
@@ -191,6 +223,18 @@ impl Config {
                 return error("telemetry", why);
             }
         }
+        if let Some(directory) = &self.directory {
+            if !directory.repository.starts_with("ad://") {
+                return error(
+                    "directory.repository",
+                    "is no URL of a repository in Active Directory (ad://…)",
+                );
+            }
+            let groups: BTreeSet<_> = directory.brokers.iter().map(|broker| broker.group).collect();
+            if groups.len() < directory.brokers.len() {
+                return error("directory.brokers", "name a group twice");
+            }
+        }
         if !(1..=24 * 365).contains(&self.certificates.life_h)
             || !(1..=24 * 30).contains(&self.certificates.token_h)
         {
@@ -244,5 +288,16 @@ mod tests {
             assert!(parsed(&format!("{GOOD}\n[telemetry]\n{odd}")).unwrap_err().contains("telemetry"));
         }
         assert!(parsed(&format!("{GOOD}\n[limits]\nidle_s = 0")).unwrap_err().contains("limits"));
+        let broker =
+            "[[directory.brokers]]\ngroup = \"0a0a0a0a-0a0a-0a0a-0a0a-0a0a0a0a0a0a\"\nprincipal = \"x@X\"\n";
+        let directory = format!("{GOOD}\n[directory]\nrepository = \"ad://example.com\"\n{broker}");
+        assert_eq!(parsed(&directory).unwrap().directory.unwrap().brokers.len(), 1);
+        for (odd, what) in [
+            (directory.replace("ad://", "dir:"), "directory.repository"),
+            (format!("{directory}{broker}"), "directory.brokers"),
+            (directory.replace("0a0a0a0a-0a0a", "x"), "no group's id"),
+        ] {
+            assert!(parsed(&odd).unwrap_err().contains(what), "{what}");
+        }
     }
 }

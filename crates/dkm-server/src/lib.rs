@@ -18,6 +18,7 @@ pub mod caller;
 pub mod catalog;
 pub mod config;
 pub mod dev;
+pub mod domain;
 pub mod elevation;
 mod http;
 mod listen;

@@ -1,6 +1,7 @@
 //! A server that runs: listeners, and an end in good order.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::actions::Action;
 use crate::audit;
 use crate::broker::Broker;
 use crate::config::Config;
+use crate::domain::Domain;
 use crate::http::router;
 use crate::listen::{Plain, Service, Tls, Unix};
 use crate::metrics;
@@ -21,6 +23,8 @@ use crate::setup::SetupError;
 /// Open connections to where the figures are read.
 const METRICS_CONNECTIONS: usize = 16;
 const REAP_EVERY: Duration = Duration::from_secs(2);
+/// In how many of these rounds temporary accounts are looked for once.
+const SWEEP_EVERY: u64 = 15;
 
 /// A server whose listeners are open.
 #[derive(Debug)]
@@ -40,6 +44,9 @@ impl Running {
         let broker = Broker::new(&server, &config.root_keys)
             .map_err(|problem| SetupError::Broker(problem.to_string()))?;
         server.set_broker(broker);
+        if let Some(directory) = &config.directory {
+            server.set_domain(domain(directory.clone(), config.root_keys.clone()).await?);
+        }
         let tls = match &config.tls {
             Some(config) => Some(Tls::bind(config, server.authority()).await?),
             None => None,
@@ -108,12 +115,27 @@ impl Running {
     }
 }
 
+/// The domain, once DNS has named its domain controllers.
+#[cfg(feature = "active-directory")]
+async fn domain(config: crate::config::Directory, root_keys: PathBuf) -> Result<Arc<dyn Domain>, SetupError> {
+    let open = move || crate::domain::ActiveDirectory::new(&config, &root_keys);
+    let opened = tokio::task::spawn_blocking(open).await;
+    let opened = opened.map_err(|error| SetupError::Domain(error.to_string()))?;
+    Ok(Arc::new(opened.map_err(|error| SetupError::Domain(error.to_string()))?))
+}
+
+#[cfg(not(feature = "active-directory"))]
+async fn domain(_: crate::config::Directory, _: PathBuf) -> Result<Arc<dyn Domain>, SetupError> {
+    Err(SetupError::Domain("this dkmd was built without Active Directory".to_owned()))
+}
+
 /// Records what has ended by itself. That it has, nobody waits for: whoever uses a grant is asked for its end first.
 async fn reap(server: Arc<Server>) {
     let mut turn = tokio::time::interval(REAP_EVERY);
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
+    for round in 0u64.. {
         turn.tick().await;
         server.reap().await;
+        server.tidy_domain(round % SWEEP_EVERY == 0).await;
     }
 }

@@ -17,6 +17,7 @@ use crate::broker::Broker;
 use crate::caller::Caller;
 use crate::catalog::{Catalog, Rights};
 use crate::config::{Certificates, Limits};
+use crate::domain::{Domain, Held};
 use crate::elevation::{self, Boxes};
 use crate::log_readers::LogReaders;
 use crate::metrics::Metrics;
@@ -37,6 +38,7 @@ pub struct Server {
     elevation: elevation::State,
     context_key: ContextKey,
     broker: OnceLock<Broker>,
+    domain: OnceLock<Arc<Held>>,
     log_readers: LogReaders,
     metrics: Metrics,
 }
@@ -119,6 +121,7 @@ impl Server {
             certificates,
             elevation: elevation.into_state(),
             broker: OnceLock::new(),
+            domain: OnceLock::new(),
             log_readers: LogReaders::default(),
             metrics: Metrics::default(),
             catalog: Mutex::new(Some(Arc::new(catalog))),
@@ -129,6 +132,16 @@ impl Server {
     /// Lets the server open blobs for those who are granted it.
     pub fn set_broker(&self, broker: Broker) {
         let _ = self.broker.set(broker);
+    }
+
+    /// Lets people ask for access to groups of a domain, too.
+    pub fn set_domain(&self, domain: Arc<dyn Domain>) {
+        let _ = self.domain.set(Arc::new(Held::new(domain)));
+    }
+
+    /// The domain, and what was read of its groups.
+    pub(crate) fn held(&self) -> Option<Arc<Held>> {
+        self.domain.get().map(Arc::clone)
     }
 
     /// What opens blobs.

@@ -79,6 +79,9 @@ pub enum SetupError {
     /// The server can't be a member of its own groups.
     #[error("the server can't open blobs: {0}")]
     Broker(String),
+    /// The domain of the configuration can't be used.
+    #[error("the domain of the configuration: {0}")]
+    Domain(String),
     /// The last checkpoint's folder is not there.
     #[error("the checkpoint {} has no folder", .0.display())]
     NoFolder(PathBuf),

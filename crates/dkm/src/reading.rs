@@ -50,8 +50,27 @@ pub(crate) struct Unread {
 /// Everything that one replica holds of a group.
 #[derive(Debug, Default)]
 pub(crate) struct GroupReading {
+    /// It is what was read before, to the last record, which is not repeated here: [`Known::again`] does.
+    pub(crate) unchanged: bool,
     pub(crate) records: Vec<ReadRecord>,
     pub(crate) unread: Vec<Unread>,
+}
+
+impl GroupReading {
+    /// Takes what an entry came to before.
+    fn push(&mut self, room: Room, entry: &Entry, before: &Before) {
+        match before {
+            Before::Record(observed) => self.records.push(ReadRecord {
+                entry: entry.clone(),
+                observed: observed.clone(),
+                material: None,
+                fault: None,
+            }),
+            Before::Rubbish(why) => {
+                self.unread.push(Unread { room, name: entry.name.clone(), why: why.clone() });
+            }
+        }
+    }
 }
 
 /// After so many readings of changes alone, a whole list is read: it shows what was removed. Readings of a store that was
@@ -83,6 +102,22 @@ impl Known {
     /// The mark to ask with, unless it is time for a whole list.
     fn mark(&self, room: Room) -> Option<&[u8]> {
         self.marks.get(&room).filter(|mark| mark.since_whole < WHOLE_EVERY).map(|mark| mark.mark.as_slice())
+    }
+
+    /// Whether a room holds exactly what it held: nothing was written to the store since its whole list was read.
+    fn is_unchanged(&self, room: Room, changes: &Changes) -> bool {
+        let before = self.marks.get(&room).filter(|before| before.since_whole == 0);
+        let nothing = matches!(&changes.listing, Listing::Since { entries, .. } if entries.is_empty());
+        nothing && before.is_some_and(|before| changes.mark.as_ref() == Some(&before.mark))
+    }
+
+    /// What was read before, once more.
+    pub(crate) fn again(&self) -> GroupReading {
+        let mut reading = GroupReading::default();
+        for ((room, entry), before) in &self.records {
+            reading.push(*room, entry, before);
+        }
+        reading
     }
 
     /// Every entry of a room, with what has changed in its place; and the next mark.
@@ -131,24 +166,21 @@ pub(crate) fn read_group(
     let mut reading = GroupReading::default();
     let mut present = Known::default();
     let repository = replica.repository();
+    let mut listed = Vec::with_capacity(Room::ALL.len());
     for room in Room::ALL {
-        let changes = replica.changes(group, room, known.mark(room))?;
+        listed.push((room, replica.changes(group, room, known.mark(room))?));
+    }
+    // What could not be read is tried again.
+    if known.pending.is_empty() && listed.iter().all(|(room, changes)| known.is_unchanged(*room, changes)) {
+        return Ok(GroupReading { unchanged: true, ..GroupReading::default() });
+    }
+    for (room, changes) in listed {
         let (entries, mark) = known.entries(room, changes);
         present.marks.extend(mark.map(|mark| (room, mark)));
         for entry in entries {
             let at = (room, entry);
             if let Some(before) = known.records.get(&at) {
-                match before {
-                    Before::Record(observed) => reading.records.push(ReadRecord {
-                        entry: at.1.clone(),
-                        observed: observed.clone(),
-                        material: None,
-                        fault: None,
-                    }),
-                    Before::Rubbish(why) => {
-                        reading.unread.push(Unread { room, name: at.1.name.clone(), why: why.clone() });
-                    }
-                }
+                reading.push(room, &at.1, before);
                 present.records.insert(at, before.clone());
                 continue;
             }
@@ -275,6 +307,27 @@ pub(crate) fn seal_record(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_was_not_written_to_since_its_whole_list_is_unchanged() {
+        let room = Room::Keys;
+        let since = |entries: &[Entry], mark: &[u8]| Changes {
+            listing: Listing::Since { entries: entries.to_vec(), object_len: 16 },
+            mark: Some(mark.to_vec()),
+        };
+        let mut known = Known::default();
+        assert!(!known.is_unchanged(room, &since(&[], b"1")), "nothing was read");
+        known.marks.insert(room, Mark { mark: b"1".to_vec(), since_whole: 0 });
+        assert!(known.is_unchanged(room, &since(&[], b"1")));
+        assert!(!known.is_unchanged(room, &since(&[], b"2")), "a removal shows in the mark alone");
+        let entry = Entry { name: SlotName::for_content("key", Digest([1; 32])), stamp: vec![7] };
+        assert!(!known.is_unchanged(room, &since(&[entry], b"1")));
+        let whole = Changes { listing: Listing::Whole(Vec::new()), mark: Some(b"1".to_vec()) };
+        assert!(!known.is_unchanged(room, &whole));
+        assert!(!known.is_unchanged(Room::Control, &since(&[], b"1")));
+        known.marks.insert(room, Mark { mark: b"1".to_vec(), since_whole: 1 });
+        assert!(!known.is_unchanged(room, &since(&[], b"1")), "something was written since");
+    }
 
     #[test]
     fn a_whole_list_is_read_again_once_something_was_written_and_not_before() {

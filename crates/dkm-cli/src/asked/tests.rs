@@ -31,6 +31,7 @@ fn told(records: &[Record]) -> RequestView {
         status_text: "approved\u{202e}".into(),
         records: records.iter().map(|record| BASE64_STANDARD.encode(record.encode())).collect(),
         missing: Vec::new(),
+        domain: None,
         until_ms: None,
     }
 }

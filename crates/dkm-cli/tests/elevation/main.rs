@@ -7,6 +7,8 @@
 
 mod attacks;
 mod direct;
+#[cfg(feature = "active-directory")]
+mod domain;
 mod rosters;
 mod server;
 mod story;

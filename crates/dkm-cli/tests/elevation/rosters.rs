@@ -1,5 +1,9 @@
 //! Rosters, changed by who may, and by nobody else.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+
 use crate::world::World;
 
 #[test]
@@ -127,15 +131,68 @@ fn a_change_of_the_roster_ends_what_was_granted_and_leaves_its_evidence() {
 fn who_checked_before_does_not_approve_unchecked() {
     let world = World::new();
     let request = world.request(&[]);
-    // Alice's other account is no auditor, and has seen no roster: she is told what was not checked.
-    let more = ["--as", "bob", "--level", "manager"];
+    // Alice's other account is no auditor, and sees no group: she stands in the roster, so she checks all the same.
+    let more = ["--as", "alice", "--level", "manager"];
     let seen = world.statement("alice-2", "approve", &request, &more).succeeded().json();
+    assert!(
+        seen["checks"].as_str().unwrap().contains("Checked in the records") && seen["checked"] == true,
+        "{seen}"
+    );
+    // Through a server that withholds the group's records.
+    let uid = std::fs::metadata(world.at("roster.toml")).unwrap().uid().to_string();
+    world.admin(&["principal", "add", "person:bob", "--uid", &uid]).succeeded();
+    let withholding = withholding(&world);
+    let answer = |decision: &str| {
+        let words =
+            ["elevate", decision, &request, "--dry-run", "--json", "--as", "bob", "--level", "manager"];
+        let words = [&words[..], &["--key", "agent"]].concat();
+        world.run_with("person:bob", &withholding, &[], &words)
+    };
+    let seen = answer("approve").succeeded().json();
     assert!(seen["checks"].as_str().unwrap().contains("NOT CHECKED") && seen["checked"] == false, "{seen}");
-    let pins = world.at("person-alice-2/.local/state/dkm/pins/roster");
-    std::fs::create_dir_all(&pins).unwrap();
-    std::fs::write(pins.join(&world.group), "00".repeat(32)).unwrap();
-    world.statement("alice-2", "approve", &request, &more).exits(4).says("and can't now");
-    world.statement("alice-2", "deny", &request, &more).succeeded();
+    // Once he has seen them, not any more.
+    world.statement("bob", "approve", &request, &[]).succeeded();
+    answer("approve").exits(4).says("and can't now");
+    answer("deny").succeeded();
+}
+
+/// A server in front of the world's, which says of each group's records that they are not for the caller.
+fn withholding(world: &World) -> String {
+    let (front, behind) = (world.at("front"), world.at("server/socket"));
+    let listener = UnixListener::bind(&front).unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (Ok(client), Ok(server)) = (client, UnixStream::connect(&behind)) else { return };
+            std::thread::spawn(move || forward(client, server));
+        }
+    });
+    format!("unix:{}", front.display())
+}
+
+/// Passes requests without a body on, one after the other, until either end has enough.
+fn forward(mut client: UnixStream, mut server: UnixStream) -> Option<()> {
+    let body = r#"{"code":"denied","detail":"not for you"}"#;
+    let refusal = format!(
+        "HTTP/1.1 403 Forbidden\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut requests = BufReader::new(client.try_clone().ok()?);
+    let mut answers = server.try_clone().ok()?;
+    let mut to_client = client.try_clone().ok()?;
+    std::thread::spawn(move || std::io::copy(&mut answers, &mut to_client));
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if requests.read_line(&mut head).ok()? == 0 {
+                return None;
+            }
+        }
+        if head.starts_with("GET /v1/groups/") {
+            client.write_all(refusal.as_bytes()).ok()?;
+        } else {
+            server.write_all(head.as_bytes()).ok()?;
+        }
+    }
 }
 
 #[test]

@@ -31,6 +31,7 @@ fn program() -> &'static Path {
 /// A running server.
 pub(crate) struct Server {
     folder: PathBuf,
+    environment: Vec<(String, String)>,
     child: Option<Child>,
     /// Address and port that it listens at.
     pub(crate) address: String,
@@ -41,19 +42,19 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Makes one in a folder, and starts it.
-    pub(crate) fn start(folder: &Path) -> Self {
+    /// Makes one in a folder, and starts it with this environment. `more` stands at the end of its configuration.
+    pub(crate) fn start(folder: &Path, more: &str, environment: &[(String, String)]) -> Self {
         std::fs::create_dir_all(folder.join("outside")).unwrap();
         let config = format!(
             "data = {:?}\ncheckpoint = {:?}\nroot_keys = {:?}\ntls = {{ listen = \"127.0.0.1:0\", names = [\"localhost\"] }}\n\
-             unix = {{ socket = {:?} }}\n",
+             unix = {{ socket = {:?} }}\n{more}",
             folder.join("data"),
             folder.join("outside/checkpoint"),
             folder.join("root-keys"),
             folder.join("socket"),
         );
         std::fs::write(folder.join("dkmd.toml"), config).unwrap();
-        let made = command(folder, "init").output().unwrap();
+        let made = command(folder, "init", environment).output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let text = String::from_utf8(made.stdout).unwrap();
         let after = |mark: &str| {
@@ -62,6 +63,7 @@ impl Server {
         };
         let mut server = Self {
             folder: folder.to_path_buf(),
+            environment: environment.to_vec(),
             child: None,
             address: String::new(),
             log_key: after("audit log: "),
@@ -73,7 +75,7 @@ impl Server {
 
     fn run(&mut self) {
         let log = self.folder.join("dkmd.log");
-        let mut serve = command(&self.folder, "serve");
+        let mut serve = command(&self.folder, "serve", &self.environment);
         serve.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log).unwrap());
         let mut child = serve.spawn().unwrap();
         let mut line = String::new();
@@ -107,17 +109,31 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
+impl Server {
+    /// Kills it, with SIGKILL.
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
         }
     }
+
+    /// Starts it anew, at another port.
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        self.run();
+    }
 }
 
-fn command(folder: &Path, what: &str) -> Command {
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn command(folder: &Path, what: &str, environment: &[(String, String)]) -> Command {
     let mut command = Command::new(program());
-    command.env_clear().env("PATH", "/usr/bin:/bin").arg(what).arg("--config").arg(folder.join("dkmd.toml"));
+    command.env_clear().envs(environment.iter().cloned()).env("PATH", "/usr/bin:/bin");
+    command.arg(what).arg("--config").arg(folder.join("dkmd.toml"));
     command
 }

@@ -71,19 +71,7 @@ impl World {
 
     /// With a roster whose changes wait so long.
     pub(crate) fn with_delay(delay: &str) -> Self {
-        let folder = tempfile::Builder::new().prefix("dkm-elev-").tempdir().unwrap();
-        let server = Server::start(&folder.path().join("server"));
-        let agent = Agent::start(folder.path());
-        let mut world = Self { folder, server, group: String::new(), agent };
-        for account in PEOPLE.iter().map(|name| format!("person:{name}")).chain(["service:mail".to_owned()]) {
-            world.admin(&["principal", "add", &account]).succeeded();
-            world.enrol(&account);
-        }
-        for name in PEOPLE {
-            make_key(&world.key(name));
-        }
-        // Bob's private key is nowhere but in his agent.
-        world.agent.take(&world.key("bob"));
+        let mut world = Self::of_people("", &[]);
         let roster =
             world.roster().replacen("change_delay = \"1h\"", &format!("change_delay = {delay:?}"), 1);
         std::fs::write(world.at("roster.toml"), roster).unwrap();
@@ -100,6 +88,24 @@ impl World {
         create.extend(["--policy", "wrap=none", "--roster", "../roster.toml", "--json"]);
         let made = world.of("service:mail", &create).succeeded().json();
         world.group = made["group"]["id"].as_str().unwrap().to_owned();
+        world
+    }
+
+    /// A server with this at the end of its configuration, and people; no group.
+    pub(crate) fn of_people(more: &str, environment: &[(String, String)]) -> Self {
+        let folder = tempfile::Builder::new().prefix("dkm-elev-").tempdir().unwrap();
+        let server = Server::start(&folder.path().join("server"), more, environment);
+        let agent = Agent::start(folder.path());
+        let world = Self { folder, server, group: String::new(), agent };
+        for account in PEOPLE.iter().map(|name| format!("person:{name}")).chain(["service:mail".to_owned()]) {
+            world.admin(&["principal", "add", &account]).succeeded();
+            world.enrol(&account);
+        }
+        for name in PEOPLE {
+            make_key(&world.key(name));
+        }
+        // Bob's private key is nowhere but in his agent.
+        world.agent.take(&world.key("bob"));
         world
     }
 
@@ -212,8 +218,19 @@ impl World {
     }
 
     fn run<S: AsRef<str>>(&self, account: &str, url: &str, arguments: &[S]) -> Run {
+        self.run_with(account, url, &[], arguments)
+    }
+
+    /// The command, run at an account's home with a repository and more environment.
+    pub(crate) fn run_with<S: AsRef<str>>(
+        &self,
+        account: &str,
+        url: &str,
+        environment: &[(String, String)],
+        arguments: &[S],
+    ) -> Run {
         let mut command = self.command(account, url, env!("CARGO_BIN_EXE_dkm"));
-        command.args(arguments.iter().map(AsRef::as_ref));
+        command.envs(environment.iter().cloned()).args(arguments.iter().map(AsRef::as_ref));
         let output = command.output().unwrap();
         let words: Vec<&str> = arguments.iter().map(AsRef::as_ref).collect();
         Run {

@@ -212,6 +212,17 @@ impl Member {
         }
     }
 
+    /// Takes it that a replica holds exactly what it held when it was read last; false, and nothing is taken, if it never was.
+    /// What the records come to is not derived anew: that is for whoever knows that it can't have changed
+    /// ([`Member::next_key_change`]).
+    pub fn confirm(&mut self, clock: Timestamp, replica: ReplicaId, theirs: Option<Timestamp>) -> bool {
+        let now = self.advance(clock);
+        let Some(view) = self.replicas.get_mut(&replica).filter(|_| !self.denied) else { return false };
+        view.clock_off = theirs.map(|theirs| (now, theirs.distance(now)));
+        self.last_contact = Some(now);
+        true
+    }
+
     /// The access control of a key's record, and what is shown of it, can change after it was read: they are right only if
     /// they are on every replica. A control record keeps the first word: what ends a key must not lose its force that way.
     fn take_access(&mut self, reading: &Reading) {
@@ -487,20 +498,36 @@ impl Member {
     /// When the next decision may come out differently although nothing was read: an activation, an end, the grace.
     #[must_use]
     pub fn next_change(&self) -> Timestamp {
+        self.next_change_of(self.next_key_change())
+    }
+
+    /// As [`Member::next_change`], but by the keys alone, whenever a replica was last read. There may be none:
+    /// [`Timestamp::MAX`].
+    #[must_use]
+    pub fn next_key_change(&self) -> Timestamp {
         let now = self.now;
         let policy = self.ring.policy();
         let keys = self.ring.keys.iter().flat_map(|k| {
             let limit = policy.and_then(|p| p.overdue_refuse_after_ms.map(|l| k.end(p).plus(l)));
             let stand_in = policy.and_then(|p| k.superseded_at.map(|at| at.plus(p.offline_grace_ms)));
             let exposures = k.exposures.iter().map(|e| Timestamp(e.from_ms));
-            [Some(k.activation()), limit, stand_in].into_iter().flatten().chain(exposures)
+            // Until then it is taken to come from the future.
+            let past = policy.map(|p| Timestamp(k.attested.created.0.saturating_sub(p.clock_skew_ms)));
+            [Some(k.activation()), limit, stand_in, past].into_iter().flatten().chain(exposures)
         });
+        keys.filter(|at| *at > now).min().unwrap_or(Timestamp::MAX)
+    }
+
+    /// [`Member::next_change`], if the next change of a key is known.
+    #[must_use]
+    pub fn next_change_of(&self, keys: Timestamp) -> Timestamp {
+        let (now, policy) = (self.now, self.ring.policy());
         // Out of reach, only a reading changes anything: to derive a long ring anew at each call would help nobody.
         let grace = self.grace_end().map_or(now, |at| at.plus(1));
         if grace <= now && self.last_contact.is_some() && policy.is_some() {
             return Timestamp::MAX;
         }
-        keys.filter(|at| *at > now).chain([grace]).min().unwrap_or(now)
+        keys.min(grace)
     }
 }
 

@@ -15,8 +15,11 @@
 //! | `POST /v1/requests/{request}/unprotect` | [`OpenBlob`] | [`OpenedBlob`] |
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 /// What somebody asks for. Who asks, the server knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,9 +74,76 @@ pub struct RequestView {
     pub records: Vec<String>,
     /// Levels that have not approved yet, in their order.
     pub missing: Vec<MissingLevel>,
+    /// The URL of the domain's repository, if the group lies in one: tickets read it, not a certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
     /// When access ends, while it is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_ms: Option<u64>,
+}
+
+/// Tickets of a temporary account that is a member of a group of a domain. Nobody has its password, and it is closed: others
+/// can't be got with them.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TicketsView {
+    /// The group.
+    pub group: String,
+    /// The URL of the repository that they are for.
+    pub repository: String,
+    /// The account, as the domain names it.
+    pub account: String,
+    /// Its security identifier.
+    pub sid: String,
+    /// When they end.
+    pub until_ms: u64,
+    /// The services that they are for, one for each domain controller.
+    pub services: Vec<String>,
+    /// A credential cache as MIT Kerberos writes it in a file, in Base64: a secret.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub cache: Zeroizing<String>,
+}
+
+impl fmt::Debug for TicketsView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { group, account, until_ms, services, .. } = self;
+        write!(f, "TicketsView({account} for group {group} until {until_ms}: {services:?})")
+    }
+}
+
+/// A group's control records: policies, rosters, states. By them clients check by themselves what is in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ControlView {
+    /// In no order.
+    pub records: Vec<ControlRecord>,
+}
+
+/// A control record, and what the repository attests of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ControlRecord {
+    /// Where it lies.
+    pub slot: String,
+    /// The record in Base64.
+    pub record: String,
+    /// Who wrote it.
+    pub creator: String,
+    /// When, in milliseconds since the epoch.
+    pub created_ms: u64,
+}
+
+impl ControlRecord {
+    /// A record as it is sent.
+    #[must_use]
+    pub fn new(slot: &str, record: &[u8], creator: &str, created_ms: u64) -> Self {
+        Self {
+            slot: slot.to_owned(),
+            record: BASE64_STANDARD.encode(record),
+            creator: creator.to_owned(),
+            created_ms,
+        }
+    }
 }
 
 /// A level that has not approved yet.
@@ -154,7 +224,7 @@ pub struct OpenBlob {
 pub struct OpenedBlob {
     /// The plaintext, in Base64.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
-    pub plaintext: zeroize::Zeroizing<String>,
+    pub plaintext: Zeroizing<String>,
     /// Index of the audit log's entry that was durable before it left.
     pub leaf: u64,
     /// That entry, in Base64.

@@ -47,6 +47,7 @@ impl Server {
         request: RequestId,
     ) -> Result<(GroupId, Timestamp), Problem> {
         let (group, account) = (self.group_of(request).await?, account.to_string());
+        self.freshen(group).await?;
         let lockbox = self.elevation().group(group);
         let lockbox = lockbox.lock().await;
         let at = self.elevation().time()?;
@@ -67,21 +68,14 @@ impl Server {
         request: RequestId,
         csr: &str,
     ) -> Result<(Account, Issued), Problem> {
-        let group = self.group_of(request).await?;
+        let (group, account, (from, until)) =
+            self.direct_grant(caller, request, Action::IssueCredentials).await?;
+        if self.domain_of(group)?.is_some() {
+            return Err(Problem::conflict(format!(
+                "the keys of group {group} lie in a domain: tickets read them, not a certificate"
+            )));
+        }
         let grant: Option<GrantRef> = request.to_string().parse().ok();
-        let detail = StepDetail::default();
-        let Some(account) = caller.account().cloned() else {
-            let denied = Problem::denied(format!("{} was given nothing", caller.name()));
-            return self.deny_step(caller, group, request, (Action::IssueCredentials, detail), denied).await;
-        };
-        let refuse = |refusal: Problem| {
-            self.deny_step(caller, group, request, (Action::IssueCredentials, detail.clone()), refusal)
-        };
-        let (from, until) = match self.direct_interval(&account, group, request).await {
-            Ok(interval) => interval,
-            Err(refusal) if refusal.is_decision() => return refuse(refusal).await,
-            Err(problem) => return Err(problem),
-        };
         // Before anything is written for it.
         let issued = self
             .authority()
@@ -107,6 +101,32 @@ impl Server {
         // Recording may have taken long.
         self.goes_on_for(&account, request).await?;
         Ok((account, issued))
+    }
+
+    /// The group of a caller's own direct grant that is in force, and from when until when it is. A refusal is recorded.
+    ///
+    /// # Errors
+    /// The caller has no such grant, or not any more.
+    pub(crate) async fn direct_grant(
+        &self,
+        caller: &Caller,
+        request: RequestId,
+        action: Action,
+    ) -> Result<(GroupId, Account, (Timestamp, Timestamp)), Problem> {
+        let group = self.group_of(request).await?;
+        let interval = match caller.account() {
+            Some(account) => {
+                self.direct_interval(account, group, request).await.map(|i| (account.clone(), i))
+            }
+            None => Err(Problem::denied(format!("{} was given nothing", caller.name()))),
+        };
+        match interval {
+            Ok((account, interval)) => Ok((group, account, interval)),
+            Err(refusal) if refusal.is_decision() => {
+                self.deny_step(caller, group, request, (action, StepDetail::default()), refusal).await
+            }
+            Err(problem) => Err(problem),
+        }
     }
 
     /// From when until when a direct grant is in force for its requester.

@@ -1,67 +1,52 @@
 //! What is in force in a group, as its records say now.
 
-use dkm_core::policy::PolicyChain;
-use dkm_core::record::{PolicyRecord, Record, RosterRecord};
-use dkm_core::roster::{Roster, RosterChain};
-use dkm_core::{Attestation, Digest, GroupId, Principal, Room, Timestamp};
-use dkm_lockbox::{InForce, Verify};
+use std::sync::Arc;
 
+use dkm::Rosters;
+use dkm_core::record::RosterRecord;
+use dkm_core::roster::Roster;
+use dkm_core::{Attestation, GroupId, Principal, Room, Timestamp};
+use dkm_lockbox::{InForce, Verify};
+use dkm_remote::wire::elevation::ControlRecord;
+
+use super::Chains;
+use crate::actions::Action;
+use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::server::Server;
 use crate::store::records;
 
-/// The chains of a group's policies and rosters.
-#[derive(Debug)]
-pub(super) struct Chains {
-    group: GroupId,
-    policies: PolicyChain,
-    rosters: RosterChain,
-}
-
 impl Chains {
     /// The roster in force.
     pub(super) fn roster(&self) -> Option<&Roster> {
-        self.rosters.effective()
+        self.0.chain.effective()
     }
 
     /// Whether an account is somebody's in the roster in force.
     pub(super) fn names(&self, account: &str) -> bool {
-        self.rosters.effective().is_some_and(|roster| roster.person_of(account).is_some())
+        self.roster().is_some_and(|roster| roster.person_of(account).is_some())
     }
 }
 
 impl Server {
-    /// Reads a group's chains.
+    /// Reads a group's chains. Those of a group in a domain were read before ([`Server::freshen`]).
     pub(super) fn chains(&self, group: GroupId, at: Timestamp) -> Result<Chains, Problem> {
+        if let Some(read) = self.domain_rosters(group)? {
+            return Ok(Chains(read));
+        }
         let all = self.store().read(|c| records::all(c, group, Room::Control))?;
-        let mut genesis = None;
-        let mut policies: Vec<(Digest, PolicyRecord, Attestation)> = Vec::new();
-        let mut rosters: Vec<(Digest, RosterRecord, Attestation)> = Vec::new();
-        for (slot, stored) in all {
-            let Ok((of, record)) = Record::decode(&stored.bytes) else { continue };
-            if of != group {
-                continue;
-            }
+        let all = all.iter().map(|(slot, stored)| {
             let attested = Attestation {
-                creator: Principal(stored.creator),
+                creator: Principal(stored.creator.clone()),
                 created: Timestamp(stored.created_ms),
                 template_ok: true,
             };
-            let (digest, place) = (Digest::of(&stored.bytes), record.slot(group, 0));
-            match record {
-                // There is one slot for it, so there is one pin, for ever.
-                Record::Group(record) if slot == place.as_str() => genesis = record.roster_genesis,
-                Record::Policy(record) => policies.push((digest, record, attested)),
-                Record::Roster(record) => rosters.push((digest, record, attested)),
-                _ => {}
-            }
-        }
-        let policies = PolicyChain::resolve(policies.iter().map(|(d, r, a)| (*d, r, a)));
-        let rosters = rosters.iter().map(|(d, r, a)| (*d, r, a));
-        let rosters = RosterChain::resolve(rosters, group, genesis, at, &|line, message, armored| {
-            self.elevation().memo.verify(line, RosterRecord::NAMESPACE, message, armored)
+            (slot.as_str(), stored.bytes.as_slice(), attested)
         });
-        Ok(Chains { group, policies, rosters })
+        let verify = |line: &str, message: &[u8], armored: &str| {
+            self.elevation().memo.verify(line, RosterRecord::NAMESPACE, message, armored)
+        };
+        Ok(Chains(Arc::new(Rosters::of(group, at, all, &verify))))
     }
 
     /// What is in force by a group's chains.
@@ -73,13 +58,36 @@ impl Server {
         chains: &'a Chains,
         verify: Verify<'a>,
     ) -> Result<InForce<'a>, Problem> {
-        let instance = self.store().identity().instance;
-        InForce::new(instance, chains.group, &chains.policies, &chains.rosters, verify).ok_or_else(|| {
+        let (instance, rosters) = (self.store().identity().instance, &chains.0);
+        InForce::new(instance, rosters.group, &rosters.policies, &rosters.chain, verify).ok_or_else(|| {
             Problem::conflict(format!(
                 "group {} has no roster in force: nobody is let in by a grant",
-                chains.group
+                rosters.group
             ))
             .advice("a group gets its roster when it is made: dkm group create --roster FILE")
         })
+    }
+
+    /// A group's control records, for those who stand in its roster: by them they check what they are asked to sign. No secret
+    /// is in them.
+    ///
+    /// # Errors
+    /// The caller may not see them; they can't be read.
+    pub(crate) async fn control(
+        &self,
+        caller: &Caller,
+        group: GroupId,
+    ) -> Result<Vec<ControlRecord>, Problem> {
+        self.freshen(group).await?;
+        let chains = self.chains(group, self.elevation().highest())?;
+        self.may_look(caller, group, &chains, (Action::ReadMetadata, "control records")).await?;
+        if let Some(read) = self.domain_control(group).await? {
+            return Ok(read);
+        }
+        let all = self.store().read(|c| records::all(c, group, Room::Control))?;
+        let record = |(slot, stored): &(String, records::Record)| {
+            ControlRecord::new(slot, &stored.bytes, &stored.creator, stored.created_ms)
+        };
+        Ok(all.iter().map(record).collect())
     }
 }

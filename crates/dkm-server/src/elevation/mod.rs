@@ -7,18 +7,17 @@ mod direct;
 mod in_force;
 mod start;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dkm_audit::entry::{ContextMac, Reason};
 use dkm_audit::store::Receipt;
 use dkm_core::{Digest, GroupId, RequestId, Timestamp};
-use dkm_lockbox::{Clock, Elevation, Event, InForce, Lockbox, Memo, Record, Refusal};
+use dkm_lockbox::{Clock, Elevation, Event, InForce, Lockbox, Memo, Mode, Record, Refusal};
 use dkm_remote::wire::Kind;
 use tokio::sync::OwnedMutexGuard;
 use tracing::Instrument as _;
 
-use self::in_force::Chains;
 use crate::actions::Action;
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -30,6 +29,10 @@ pub use start::Boxes;
 /// A clock that is behind what was seen by more than this grants nothing, in milliseconds.
 pub const SKEW_MS: u64 = 2_000;
 
+/// The chains of a group's policies and rosters.
+#[derive(Debug)]
+struct Chains(Arc<dkm::Rosters>);
+
 /// The requests of each group.
 type Groups = BTreeMap<GroupId, Arc<tokio::sync::Mutex<Lockbox>>>;
 
@@ -39,6 +42,8 @@ pub(crate) struct State {
     groups: Mutex<Groups>,
     clock: Mutex<Clock>,
     memo: Memo,
+    /// Requests whose access was ended in the domain.
+    closed: Mutex<BTreeSet<RequestId>>,
 }
 
 impl State {
@@ -52,6 +57,15 @@ impl State {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
 
+    /// Notes that access under a request was ended in the domain.
+    pub(crate) fn closed(&self, request: RequestId) {
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner).insert(request);
+    }
+
+    fn is_closed(&self, request: RequestId) -> bool {
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner).contains(&request)
+    }
+
     /// The time to decide by: it never goes back, and with a clock that does nothing is granted.
     fn time(&self) -> Result<Timestamp, Problem> {
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,7 +73,7 @@ impl State {
     }
 
     /// The highest time seen: by it access ends, whatever the clock says.
-    fn highest(&self) -> Timestamp {
+    pub(crate) fn highest(&self) -> Timestamp {
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = clock.now(now(), SKEW_MS);
         clock.highest()
@@ -139,16 +153,21 @@ impl Server {
         Err(Problem::not_found(format!("there is no request {request} here")))
     }
 
-    /// Whether somebody may see the requests of a group: whoever stands in its roster, and whoever sees the group.
+    /// Whether somebody may see the requests of a group, and what it is ruled by: whoever stands in its roster, and whoever sees the group.
     ///
     /// # Errors
     /// The refusal, or that it can't be recorded.
-    async fn may_look(&self, caller: &Caller, group: GroupId, chains: &Chains) -> Result<(), Problem> {
+    async fn may_look(
+        &self,
+        caller: &Caller,
+        group: GroupId,
+        chains: &Chains,
+        (action, what): (Action, &str),
+    ) -> Result<(), Problem> {
         let sees = self.rights(caller, group).is_ok_and(|rights| rights.see);
         // By a grant's certificate nobody is the person who holds it.
         let named = caller.account().is_some_and(|account| chains.names(&account.to_string()));
-        let allowed = sees || named;
-        self.require(allowed, caller, Action::ReadRequests, &About::group(group, "requests")).await
+        self.require(sees || named, caller, action, &About::group(group, what)).await
     }
 
     /// All requests of a group, the newest first.
@@ -182,9 +201,10 @@ impl Server {
         group: GroupId,
         f: impl FnOnce(&Lockbox, Timestamp, &InForce<'_>) -> Result<T, Refusal>,
     ) -> Result<T, Problem> {
+        self.freshen(group).await?;
         let at = self.elevation().highest();
         let chains = self.chains(group, at)?;
-        self.may_look(caller, group, &chains).await?;
+        self.may_look(caller, group, &chains, (Action::ReadRequests, "requests")).await?;
         let lockbox = self.elevation().group(group).lock_owned().await;
         let verify = self.verifier();
         f(&lockbox, at, &self.in_force(&chains, &verify)?).map_err(|refusal| problem(&refusal))
@@ -221,6 +241,7 @@ impl Server {
         (action, detail): (Action, StepDetail),
         decide: impl FnOnce(&Lockbox, Timestamp, &InForce<'_>) -> Result<Record, Refusal> + Send,
     ) -> Result<(), Problem> {
+        self.freshen(group).await?;
         let decided = {
             let lockbox = self.elevation().group(group);
             let lockbox = lockbox.lock().await;
@@ -286,6 +307,7 @@ impl Server {
         let is_person = caller.account().is_some_and(|account| account.kind == Kind::Person);
         let about = About::group(group, "only people ask, approve and are let in");
         self.require(is_person, caller, action, &about).await?;
+        self.freshen(group).await?;
         let lockbox = self.elevation().group(group).lock_owned().await;
         let record = match self.decide(&lockbox, group, decide)? {
             Ok(record) => record,
@@ -297,7 +319,15 @@ impl Server {
         let request = record.request;
         let (lockbox, receipt) =
             self.keep(caller, group, action, with(lockbox, group, &record, &detail)).await?;
-        Ok((self.seen(&lockbox, group, request)?, receipt))
+        let seen = self.seen(&lockbox, group, request)?;
+        drop(lockbox);
+        if !matches!(seen.status, dkm_lockbox::Status::Active { .. }) && seen.elevation.interval().is_some() {
+            // What can't be done now is tried again from time to time.
+            if let Err(problem) = self.end_tickets(group, request).await {
+                tracing::error!(%group, %request, %problem, "access in the domain may go on until its tickets end");
+            }
+        }
+        Ok((seen, receipt))
     }
 
     /// Records that a step is taken, stores it, and takes it. Done to its end even if the caller goes away.
@@ -359,6 +389,55 @@ impl Server {
         (open, active)
     }
 
+    /// Direct access in the domain that has ended before its time, as far as it was not ended there.
+    pub(crate) async fn ended_early(&self) -> Vec<(GroupId, RequestId)> {
+        let at = self.elevation().highest();
+        let mut ended = Vec::new();
+        for group in self.elevation().known() {
+            let lockbox = self.elevation().group(group).lock_owned().await;
+            let given: Vec<_> = lockbox
+                .iter()
+                .filter(|elevation| {
+                    let request = elevation.request();
+                    let goes_on = elevation.interval().is_some_and(|(_, until)| until > at);
+                    request.mode == Mode::Direct && goes_on && !self.elevation().is_closed(request.id)
+                })
+                .cloned()
+                .collect();
+            drop(lockbox);
+            if given.is_empty() || !matches!(self.domain_of(group), Ok(Some(_))) {
+                continue;
+            }
+            let over = match self.over(group, &given, at).await {
+                Ok(over) => over,
+                Err(problem) => {
+                    tracing::warn!(%group, %problem, "whether access goes on can't be said");
+                    continue;
+                }
+            };
+            ended.extend(over.into_iter().map(|request| (group, request)));
+        }
+        ended
+    }
+
+    async fn over(
+        &self,
+        group: GroupId,
+        given: &[Elevation],
+        at: Timestamp,
+    ) -> Result<Vec<RequestId>, Problem> {
+        self.freshen(group).await?;
+        let (chains, catalog, verify) = (self.chains(group, at)?, self.catalog()?, self.verifier());
+        let in_force = self.in_force(&chains, &verify)?;
+        let is_over = |elevation: &&Elevation| {
+            let account = elevation.request().requester.account.parse().ok();
+            let enabled = account.and_then(|account| Some(catalog.principals.get(&account)?.enabled));
+            enabled != Some(true)
+                || !matches!(elevation.status(at, &in_force), dkm_lockbox::Status::Active { .. })
+        };
+        Ok(given.iter().filter(is_over).map(|elevation| elevation.request().id).collect())
+    }
+
     /// Records what has ended by itself. Asked from time to time.
     pub async fn reap(self: &Arc<Self>) {
         for group in self.elevation().known() {
@@ -369,10 +448,11 @@ impl Server {
     }
 
     async fn reap_group(self: &Arc<Self>, group: GroupId) -> Result<(), Problem> {
-        let mut lockbox = self.elevation().group(group).lock_owned().await;
-        if lockbox.open().next().is_none() {
+        if self.elevation().group(group).lock().await.open().next().is_none() {
             return Ok(());
         }
+        self.freshen(group).await?;
+        let mut lockbox = self.elevation().group(group).lock_owned().await;
         let at = self.elevation().highest();
         let ended = {
             let chains = self.chains(group, at)?;

@@ -111,6 +111,7 @@ impl Boxes {
             groups: std::sync::Mutex::new(groups.collect()),
             clock: std::sync::Mutex::new(Clock::new(self.highest)),
             memo: dkm_lockbox::Memo::default(),
+            closed: std::sync::Mutex::default(),
         }
     }
 }

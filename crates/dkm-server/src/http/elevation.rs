@@ -10,8 +10,8 @@ use dkm_core::blob::blob_id;
 use dkm_core::{Context, Digest, RequestId};
 use dkm_lockbox::{Answer, Ask, Decision, Event, Mode, Record, Refusal, Scope};
 use dkm_remote::wire::elevation::{
-    AnswerEvidence, EvidenceView, MissingLevel, NewAnswer, NewRequest, OpenBlob, OpenedBlob, RequestView,
-    Requests, ScopeView,
+    AnswerEvidence, ControlView, EvidenceView, MissingLevel, NewAnswer, NewRequest, OpenBlob, OpenedBlob,
+    RequestView, Requests, ScopeView, TicketsView,
 };
 use dkm_remote::wire::{Certificate, Renewal};
 use zeroize::Zeroizing;
@@ -26,7 +26,7 @@ use crate::server::Server;
 type Shared = State<Arc<Server>>;
 type Answered<T> = Result<Json<T>, Problem>;
 
-fn view(seen: &Seen, records: Vec<Record>) -> RequestView {
+fn view(server: &Server, seen: &Seen, records: Vec<Record>) -> RequestView {
     let elevation = &seen.elevation;
     let until = match seen.status {
         dkm_lockbox::Status::Active { until } => Some(until.0),
@@ -47,13 +47,14 @@ fn view(seen: &Seen, records: Vec<Record>) -> RequestView {
                 approvers: level.approvers.clone(),
             })
             .collect(),
+        domain: server.domain_of(seen.group).ok().flatten().map(|domain| domain.url()),
         until_ms: until,
     }
 }
 
 fn shown(server: &Server, seen: &Seen) -> Answered<RequestView> {
     let records = server.records_of(seen.elevation.request().id)?;
-    Ok(Json(view(seen, records)))
+    Ok(Json(view(server, seen, records)))
 }
 
 fn context(pairs: &BTreeMap<String, String>) -> Result<Context, Problem> {
@@ -104,6 +105,15 @@ pub(super) async fn ask(
     shown(&server, &seen)
 }
 
+pub(super) async fn control(
+    State(server): Shared,
+    caller: Caller,
+    Path(group): Path<String>,
+) -> Answered<ControlView> {
+    let group = input::group(&group)?;
+    Ok(Json(ControlView { records: server.control(&caller, group).await? }))
+}
+
 pub(super) async fn list(
     State(server): Shared,
     caller: Caller,
@@ -115,7 +125,7 @@ pub(super) async fn list(
     let requests = seen.iter().map(|seen| {
         let request = Box::new(seen.elevation.request().clone());
         let first = Record { request: request.id, number: 0, event: Event::Requested { request } };
-        view(seen, vec![first])
+        view(&server, seen, vec![first])
     });
     Ok(Json(Requests { requests: requests.collect() }))
 }
@@ -199,6 +209,28 @@ pub(super) async fn credentials(
     Ok(super::enrolment::view(&server, &account, issued))
 }
 
+/// Gives out tickets of a temporary account in the group's domain.
+pub(super) async fn tickets(
+    State(server): Shared,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Answered<TicketsView> {
+    let id = request_id(&id)?;
+    // To its end even if the caller goes away: what was made must be looked at once more.
+    let issuing = tokio::spawn(async move { server.issue_tickets(&caller, id).await });
+    let issued = issuing.await.unwrap_or_else(|_| Err(Problem::unavailable("it was broken off")));
+    let (group, repository, tickets) = issued?;
+    Ok(Json(TicketsView {
+        group: group.to_string(),
+        repository,
+        account: tickets.account,
+        sid: tickets.sid,
+        until_ms: tickets.until.0,
+        services: tickets.services,
+        cache: Zeroizing::new(BASE64_STANDARD.encode(&*tickets.cache)),
+    }))
+}
+
 /// Opens a blob under a grant. It is opened first, in the server's memory, and then decided once more, recorded and given
 /// out: a blob that does not open uses nothing up, and what is not recorded does not leave.
 pub(super) async fn unprotect(
@@ -240,8 +272,7 @@ pub(super) async fn unprotect(
         )
         .await?;
     let (opener, own_context) = (Arc::clone(&server), context.clone());
-    let opened =
-        tokio::task::spawn_blocking(move || opener.broker()?.unprotect(group, &own_context, &blob)).await;
+    let opened = tokio::task::spawn_blocking(move || opener.open_blob(group, &own_context, &blob)).await;
     let plaintext = opened.unwrap_or_else(|_| Err(Problem::unavailable("opening the blob was broken off")));
     let plaintext = match plaintext {
         Ok(plaintext) => plaintext,

@@ -53,6 +53,7 @@ pub fn router(server: &Arc<Server>) -> Router {
             "/v1/directory-groups/{name}/members/{member}",
             put(directory::add_member).delete(directory::remove_member),
         )
+        .route("/v1/groups/{group}/control", get(elevation::control))
         .route("/v1/groups/{group}/requests", get(elevation::list).post(elevation::ask))
         .route("/v1/requests/{request}", get(elevation::show))
         .route("/v1/requests/{request}/evidence", get(elevation::evidence))
@@ -62,6 +63,7 @@ pub fn router(server: &Arc<Server>) -> Router {
         .route("/v1/requests/{request}/revocation", post(elevation::revoke))
         .route("/v1/requests/{request}/review", post(elevation::review))
         .route("/v1/requests/{request}/credentials", post(elevation::credentials))
+        .route("/v1/requests/{request}/tickets", post(elevation::tickets))
         .route("/v1/requests/{request}/unprotect", post(elevation::unprotect))
         .route("/v1/log/checkpoint", get(log::checkpoint))
         .route("/v1/log/tile/{*path}", get(log::tile))

@@ -38,6 +38,7 @@ fn endpoints(caller: &str, key: &str, request: &str) -> Vec<(Method, String, Vec
         (Method::POST, format!("{group}/announcement"), vec![]),
         (Method::POST, "/v1/enrolment".to_owned(), json(serde_json::json!({"token": "0", "request": ""}))),
         (Method::POST, "/v1/renewal".to_owned(), json(serde_json::json!({"request": "none"}))),
+        (Method::GET, format!("{group}/control"), vec![]),
         (Method::GET, format!("{group}/requests"), vec![]),
         (Method::POST, format!("{group}/requests"), json(asked)),
         (Method::GET, format!("/v1/requests/{request}"), vec![]),
@@ -54,6 +55,7 @@ fn endpoints(caller: &str, key: &str, request: &str) -> Vec<(Method, String, Vec
             format!("/v1/requests/{request}/credentials"),
             json(serde_json::json!({"request": "none"})),
         ),
+        (Method::POST, format!("/v1/requests/{request}/tickets"), vec![]),
         (Method::POST, format!("/v1/requests/{request}/review"), vec![]),
         (Method::GET, "/v1/principals".to_owned(), vec![]),
         (

@@ -62,6 +62,7 @@ pub(crate) fn config(folder: &std::path::Path) -> Config {
         tls: None,
         metrics: None,
         telemetry: None,
+        directory: None,
         unix: Some(Unix { socket: folder.join("socket") }),
         root_keys: folder.join("root-keys"),
         limits: Limits::default(),

@@ -109,6 +109,8 @@ pub(super) struct State {
     /// If it failed for want of a root key: why that can't be used.
     root_key_fault: Option<RootKeyError>,
     refresh_due: Timestamp,
+    /// Whether records of destroyed keys were there at the last reading.
+    erasing: bool,
 }
 
 impl Engine {
@@ -129,6 +131,7 @@ impl Engine {
             rollover_fault: None,
             root_key_fault: None,
             refresh_due: Timestamp(0),
+            erasing: false,
         };
         Self {
             group,
@@ -149,7 +152,11 @@ impl Engine {
     /// Works out a new snapshot.
     fn publish(&self, state: &mut State) {
         let now = self.parts.clock.now();
-        let mut snapshot = Snapshot::of(&mut state.member, &state.keys, now);
+        let snapshot = Snapshot::of(&mut state.member, &state.keys, now);
+        self.show(state, snapshot);
+    }
+
+    fn show(&self, state: &State, mut snapshot: Snapshot) {
         if !self.parts.background {
             snapshot.until = snapshot.until.min(state.refresh_due);
         }

@@ -131,7 +131,15 @@ impl Engine {
                 why: "it has no replicas".to_owned(),
             }));
         }
+        if reads.len() == replicas && self.take_unchanged(&mut state, &reads) {
+            reads.into_iter().for_each(|read| read.connection.release());
+            return Ok(());
+        }
+        for read in reads.iter_mut().filter(|read| read.group.unchanged) {
+            read.group = known.get(read.number).map(|known| known.records.again()).unwrap_or_default();
+        }
         let returned = self.take_in(&mut state, &mut reads);
+        state.erasing = !returned.is_empty();
         drop(state);
         self.erase(&mut reads, &returned);
         reads.into_iter().for_each(|read| read.connection.release());
@@ -165,6 +173,29 @@ impl Engine {
         known.reads = Some(rights.read);
         let lost = [lost_now, known.lost];
         Ok(Read { number, connection, id, clock, rights, authors, group, other_part, lost })
+    }
+
+    /// Takes it that every replica holds what it held, if that changes nothing: a long ring is not worked out anew for it.
+    fn take_unchanged(&self, state: &mut State, reads: &[Read]) -> bool {
+        let same = |read: &Read| read.group.unchanged && !read.other_part;
+        let author = reads.iter().find_map(|read| read.authors[1].as_ref());
+        if !reads.iter().all(same)
+            || state.erasing
+            || state.author.as_ref() != author
+            || state.member.rights() != rights_of(reads, state.member.ring().policy())
+        {
+            return false;
+        }
+        let now = self.parts.clock.now();
+        if !reads.iter().all(|read| state.member.confirm(now, read.id, read.clock)) {
+            return false;
+        }
+        let now = state.member.advance(now);
+        let Some(snapshot) = self.snapshot.load().again(&state.member, now) else { return false };
+        state.unknown.forget();
+        state.refresh_due = now.plus(self.next_interval_ms(state));
+        self.show(state, snapshot);
+        true
     }
 
     /// Takes what was read into the state; returns the destroyed keys whose records are still there.

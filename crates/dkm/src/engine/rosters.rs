@@ -23,6 +23,8 @@ type Verify<'a> = &'a dyn Fn(&str, &[u8], &str) -> bool;
 pub struct Rosters {
     /// The group.
     pub group: GroupId,
+    /// The group's name; none if its record is not there.
+    pub name: Option<String>,
     /// When they were read.
     pub now: Timestamp,
     /// Digest of the first roster, as the group's own record pins it; none for a group without one.
@@ -35,6 +37,40 @@ pub struct Rosters {
 }
 
 impl Rosters {
+    /// What counts of a group's control records: of each its slot, its bytes, and what the repository attests of it. Records of
+    /// other groups, and what can't be read, count for nothing. `verify` tells whether a signature over a message was made
+    /// with the key of an OpenSSH line.
+    #[must_use]
+    pub fn of<'a>(
+        group: GroupId,
+        now: Timestamp,
+        control: impl IntoIterator<Item = (&'a str, &'a [u8], Attestation)>,
+        verify: &dyn Fn(&str, &[u8], &str) -> bool,
+    ) -> Self {
+        let (mut genesis, mut name) = (None, None);
+        let (mut policies, mut records) = (Vec::new(), Vec::new());
+        for (slot, bytes, attested) in control {
+            let Ok((of, record)) = Record::decode(bytes) else { continue };
+            if of != group {
+                continue;
+            }
+            let (digest, place) = (Digest::of(bytes), record.slot(group, 0));
+            match record {
+                // There is one slot for it, so there is one pin, for ever.
+                Record::Group(record) if slot == place.as_str() => {
+                    (genesis, name) = (record.roster_genesis, Some(record.name));
+                }
+                Record::Policy(record) => policies.push((digest, record, attested)),
+                Record::Roster(record) => records.push((digest, record, attested)),
+                _ => {}
+            }
+        }
+        let policies = PolicyChain::resolve(policies.iter().map(|(d, r, a)| (*d, r, a)));
+        let chain =
+            RosterChain::resolve(records.iter().map(|(d, r, a)| (*d, r, a)), group, genesis, now, verify);
+        Self { group, name, now, genesis, chain, policies, records }
+    }
+
     /// A roster's record, whether it counts or not.
     #[must_use]
     pub fn record(&self, digest: Digest) -> Option<&RosterRecord> {
@@ -61,7 +97,7 @@ impl Engine {
         let now = self.parts.clock.now();
         let mut genesis = None;
         let mut records = Vec::new();
-        let policies = {
+        let (policies, name) = {
             let state = self.state();
             for seen in state.member.records().filter(|seen| seen.room == Room::Control) {
                 match &seen.record {
@@ -75,11 +111,11 @@ impl Engine {
                     _ => {}
                 }
             }
-            state.member.ring().policies.clone()
+            (state.member.ring().policies.clone(), state.member.ring().name.clone())
         };
         let all = records.iter().map(|(digest, record, attested)| (*digest, record, attested));
         let chain = RosterChain::resolve(all, self.group, genesis, now, verify);
-        Ok(Rosters { group: self.group, now, genesis, chain, policies, records })
+        Ok(Rosters { group: self.group, name, now, genesis, chain, policies, records })
     }
 
     /// Writes the next version, if it counts.

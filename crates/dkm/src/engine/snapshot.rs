@@ -49,7 +49,7 @@ pub(super) enum Use {
 }
 
 /// What to protect with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Protecting {
     pub(super) key: Arc<CachedKey>,
     pub(super) id: KeyId,
@@ -62,10 +62,12 @@ pub(super) struct Protecting {
 pub(super) struct Snapshot {
     /// From then on it must be worked out anew.
     pub(super) until: Timestamp,
+    /// From then on a key may be in another state, whatever is read.
+    pub(super) keys_until: Timestamp,
     pub(super) protecting: Result<Protecting, ProtectRefusal>,
     /// Why no blob at all is opened.
     pub(super) closed: Option<UnprotectRefusal>,
-    pub(super) keys: HashMap<KeyId, Use>,
+    pub(super) keys: Arc<HashMap<KeyId, Use>>,
     /// Numbers of the suites that policy lets blobs be opened of.
     pub(super) suites: Vec<u32>,
 }
@@ -75,9 +77,10 @@ impl Snapshot {
     pub(super) fn unread() -> Self {
         Self {
             until: Timestamp(0),
+            keys_until: Timestamp(0),
             protecting: Err(ProtectRefusal::NotRead),
             closed: Some(UnprotectRefusal::NotRead),
-            keys: HashMap::new(),
+            keys: Arc::default(),
             suites: Vec::new(),
         }
     }
@@ -117,7 +120,29 @@ impl Snapshot {
             Ok(Protecting { key, id, suite, chunk_size: policy.chunk_size })
         });
         let suites = policy.map(|p| p.unprotect_suites.clone()).unwrap_or_default();
-        Self { until: member.next_change(), protecting, closed, keys, suites }
+        let keys_until = member.next_key_change();
+        Self {
+            until: member.next_change_of(keys_until),
+            keys_until,
+            protecting,
+            closed,
+            keys: Arc::new(keys),
+            suites,
+        }
+    }
+
+    /// The same, after a reading that found nothing new; none if it may have to be worked out anew all the same.
+    pub(super) fn again(&self, member: &Member, now: Timestamp) -> Option<Self> {
+        let protecting = self.protecting.as_ref().ok()?.clone();
+        let holds = self.closed.is_none() && now < self.keys_until && member.clock_off_ms().is_none();
+        holds.then(|| Self {
+            until: member.next_change_of(self.keys_until),
+            keys_until: self.keys_until,
+            protecting: Ok(protecting),
+            closed: None,
+            keys: Arc::clone(&self.keys),
+            suites: self.suites.clone(),
+        })
     }
 }
 

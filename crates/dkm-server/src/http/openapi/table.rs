@@ -1,7 +1,8 @@
 //! Every request that the server answers.
 
 use dkm_remote::wire::elevation::{
-    EvidenceView, NewAnswer, NewRequest, OpenBlob, OpenedBlob, RequestView, Requests,
+    ControlView, EvidenceView, NewAnswer, NewRequest, OpenBlob, OpenedBlob, RequestView, Requests,
+    TicketsView,
 };
 use dkm_remote::wire::{
     Access, AccessView, Certificate, DirectoryGroups, Enrolment, Groups, NewDirectoryGroup, NewPrincipal,
@@ -194,6 +195,12 @@ fn elevation() -> Vec<Line> {
     vec![
         (
             Get,
+            "/v1/groups/{group}/control",
+            of("control", "A group's control records, for whoever stands in its roster or sees the group")
+                .gives::<ControlView>("The records. Clients find out from them by themselves what is in force."),
+        ),
+        (
+            Get,
             "/v1/groups/{group}/requests",
             of("listRequests", "Requests for access to a group that the caller may see")
                 .gives::<Requests>("The requests, without what came of them."),
@@ -231,6 +238,15 @@ fn elevation() -> Vec<Line> {
                 .gives::<Certificate>(
                     "The certificate; one that was given out under the grant before is refused.",
                 ),
+        ),
+        (
+            Post,
+            "/v1/requests/{request}/tickets",
+            of(
+                "tickets",
+                "Tickets with which the group's keys are read from a domain until a direct grant ends",
+            )
+            .gives::<TicketsView>("The tickets. They are a secret, and nothing renews them."),
         ),
         (
             Post,

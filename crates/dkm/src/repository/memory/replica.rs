@@ -5,11 +5,13 @@ use std::sync::MutexGuard;
 
 use dkm_core::member::Rights;
 use dkm_core::record::{PublicPart, RECORD_LEN_MAX, public_part};
-use dkm_core::{GroupId, KeyId, Principal, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
+use dkm_core::{Digest, GroupId, KeyId, Principal, ReplicaId, RepositoryId, Room, SlotName, Timestamp};
 use zeroize::Zeroizing;
 
 use super::{Held, MemoryRepository, Place, Replication, Rules, Store, World, key_of, stamp_bytes};
-use crate::repository::{AccessLine, Entry, GroupAccess, Put, Replica, RepositoryError, Stored};
+use crate::repository::{
+    AccessLine, Changes, Entry, GroupAccess, Listing, Put, Replica, RepositoryError, Stored,
+};
 
 #[derive(Debug)]
 pub(super) struct MemoryReplica {
@@ -181,6 +183,24 @@ impl Replica for MemoryReplica {
             .map(|(name, held)| Entry { name: name.clone(), stamp: stamp_bytes(held) })
             .collect();
         op.end(entries)
+    }
+
+    /// The mark is the list itself, so that what holds the same is known to.
+    fn changes(
+        &mut self,
+        group: GroupId,
+        room: Room,
+        since: Option<&[u8]>,
+    ) -> Result<Changes, RepositoryError> {
+        let entries = self.list(group, room)?;
+        let bytes = entries.iter().flat_map(|entry| [entry.name.as_str().as_bytes(), &entry.stamp].concat());
+        let mark = Digest::of(&bytes.collect::<Vec<u8>>()).0.to_vec();
+        let listing = if since == Some(&mark) {
+            Listing::Since { entries: Vec::new(), object_len: usize::MAX }
+        } else {
+            Listing::Whole(entries)
+        };
+        Ok(Changes { listing, mark: Some(mark) })
     }
 
     fn get(&mut self, group: GroupId, room: Room, entry: &Entry) -> Result<Stored, RepositoryError> {

@@ -1,0 +1,226 @@
+//! Direct access to a group in a real domain: the whole way, by commands.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use dkm_testbed::{Account, Domain, Options, Scope};
+
+use crate::world::{Run, World};
+
+/// Seconds that domain controllers may take to end what has ended.
+const SLACK: Duration = Duration::from_secs(120);
+
+struct Place {
+    domain: Domain,
+    world: World,
+    service: Account,
+    url: String,
+}
+
+impl Place {
+    /// A domain with a group and its roster, and a server that lets people in to it.
+    fn new() -> Option<Self> {
+        let domain = Domain::start_or_skip(&Options::default()).unwrap()?;
+        let (service, dkmd) = (domain.add_user("svc-mail").unwrap(), domain.add_user("svc-dkmd").unwrap());
+        let admin = domain.admin().clone();
+        domain.keytab(&admin).unwrap();
+        domain.keytab(&dkmd).unwrap();
+        let url = format!("ad://{}?dc={}@{}", domain.name(), domain.fqdn(), domain.addresses()[0]);
+        let mut environment = domain.env_with_keytab(&dkmd);
+        environment.push(("KRB5CCNAME".to_owned(), "MEMORY:dkmd".to_owned()));
+        let world = World::of_people(&format!("[directory]\nrepository = {url:?}\n"), &environment);
+        let mut place = Self { domain, world, service, url };
+        place
+            .in_domain(&admin, &["ad", "init", "--makers", "svc-mail", "--elevators", "svc-dkmd"])
+            .succeeded();
+        std::fs::write(place.world.at("roster.toml"), place.world.roster()).unwrap();
+        let made = place.service(&[
+            "group",
+            "create",
+            "mail",
+            "--members",
+            "svc-mail",
+            "--creators",
+            "svc-mail",
+            "--owners",
+            "svc-mail",
+            "--auditors",
+            "svc-dkmd",
+            "--elevators",
+            "svc-dkmd",
+            "--roster",
+            "../roster.toml",
+            "--json",
+        ]);
+        place.world.group = made.succeeded().json()["group"]["id"].as_str().unwrap().to_owned();
+        Some(place)
+    }
+
+    /// The command in the domain, with a fresh ticket of an account.
+    fn in_domain(&self, account: &Account, arguments: &[&str]) -> Run {
+        self.domain.keytab(account).unwrap();
+        let mut environment = self.domain.env_with_keytab(account);
+        environment.push(("KRB5CCNAME".to_owned(), "MEMORY:own".to_owned()));
+        self.world.run_with("service:mail", &self.url, &environment, arguments)
+    }
+
+    fn service(&self, arguments: &[&str]) -> Run {
+        self.in_domain(&self.service, arguments)
+    }
+
+    fn blob(&self) -> String {
+        let blob = self.world.at("token.dkm");
+        std::fs::write(self.world.at("plaintext"), "the refresh token").unwrap();
+        self.service(&["protect", "-c", "account=17", "../plaintext", "-o", blob.to_str().unwrap()])
+            .succeeded();
+        blob.to_str().unwrap().to_owned()
+    }
+
+    /// Alice's direct request for so long, as far as it gets.
+    fn approved(&self, duration: &str) -> String {
+        let words = [
+            "elevate",
+            "request",
+            "--direct",
+            "--reason",
+            "the broker is down",
+            "--duration",
+            duration,
+            "--json",
+        ];
+        let asked = self.world.person("alice", &words).succeeded().json();
+        let request = asked["request"].as_str().unwrap().to_owned();
+        for who in ["bob", "carol", "dave"] {
+            // Nobody of them sees the group in the domain: they check what they sign all the same.
+            let seen = self.world.statement(who, "approve", &request, &self.key(who)).succeeded();
+            assert!(seen.stderr.contains("Checked in the records of group"), "{}", seen.stderr);
+            self.world.answer(who, "approve", &request, &[]).succeeded();
+        }
+        request
+    }
+
+    fn key(&self, who: &str) -> Vec<&'static str> {
+        match who {
+            "bob" => vec![],
+            "carol" => vec!["--key", "../carol.key"],
+            _ => vec!["--key", "../dave.key"],
+        }
+    }
+
+    fn active(&self, duration: &str) -> String {
+        let request = self.approved(duration);
+        self.world.person("alice", &["elevate", "activate", &request]).succeeded();
+        request
+    }
+
+    fn tickets(&self, request: &str) -> Run {
+        let folder = self.folder();
+        self.world.person(
+            "alice",
+            &["elevate", "credentials", request, "--credentials", folder.to_str().unwrap(), "--json"],
+        )
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.world.at("grant")
+    }
+
+    /// With what Alice got, and nothing else.
+    fn with_tickets(&self) -> Vec<(String, String)> {
+        self.domain.env_with(&self.folder().join("krb5cc"))
+    }
+
+    fn unprotect(&self, blob: &str) -> Run {
+        self.world.run_with(
+            "person:alice",
+            &self.url,
+            &self.with_tickets(),
+            &["unprotect", "-c", "account=17", blob],
+        )
+    }
+
+    /// What one of Kerberos's commands says and how it ends, with what Alice got.
+    fn kerberos(&self, program: &str, arguments: &[&str]) -> (bool, String) {
+        let mut command = Command::new(program);
+        command.args(arguments).env_clear().env("PATH", "/usr/bin:/bin").envs(self.with_tickets());
+        let output = command.output().unwrap();
+        (output.status.success(), format!("{output:?}"))
+    }
+
+    fn temporary_accounts(&self) -> usize {
+        let filter = "(&(objectClass=user)(sAMAccountName=dkm-t-*))";
+        self.domain.search(self.domain.base(), Scope::Sub, filter, &["cn"]).unwrap().len()
+    }
+}
+
+#[test]
+fn tickets_read_the_keys_until_access_is_revoked() {
+    let Some(place) = Place::new() else { return };
+    let blob = place.blob();
+    let request = place.approved("30m");
+    place.tickets(&request).exits(7);
+    assert_eq!(place.temporary_accounts(), 0);
+    place.world.person("alice", &["elevate", "activate", &request]).succeeded();
+    let other = place.world.at("other");
+    let by_bob = ["elevate", "credentials", &request, "--credentials", other.to_str().unwrap()];
+    place.world.person("bob", &by_bob).exits(4).says("another's grant");
+    let got = place.tickets(&request).succeeded().json();
+    assert_eq!(got["group"].as_str(), Some(place.world.group.as_str()), "{got}");
+    assert_eq!(place.unprotect(&blob).succeeded().text(), "the refresh token");
+
+    // Tickets for domain controllers, and none to get others with.
+    let (listed, text) = place.kerberos("klist", &[]);
+    assert!(listed && text.contains("ldap/") && !text.contains("krbtgt"), "{text}");
+    let (got_one, text) = place.kerberos("kvno", &[&format!("cifs/{}", place.domain.fqdn())]);
+    assert!(!got_one, "{text}");
+    // The group says that its keys are exposed, before anybody's client has rolled.
+    let keys = place.service(&["key", "list", "--json"]).succeeded().json();
+    assert_eq!(keys["keys"][0]["exposed"], true, "{keys}");
+    // What she holds reads, and nothing else.
+    place.world.run_with("person:alice", &place.url, &place.with_tickets(), &["key", "roll"]).exits(4);
+
+    place.world.person("dave", &["elevate", "revoke", &request]).succeeded();
+    place.unprotect(&blob).exits(4);
+    place.tickets(&request).exits(7).says("revoked");
+    place.service(&["unprotect", "-c", "account=17", &blob]).succeeded();
+    let log = place.world.server.log();
+    let search =
+        ["audit", "search", log.to_str().unwrap(), "--key", &place.world.server.log_key, "--grant", &request];
+    let found = place.world.admin(&search).succeeded().text();
+    for action in ["elevation-activate", "expose", "issue-tickets", "elevation-revoke", "end-tickets"] {
+        assert!(found.contains(action), "{action} is not in {found}");
+    }
+}
+
+#[test]
+fn access_ends_with_the_ticket_though_the_server_is_dead() {
+    let Some(mut place) = Place::new() else { return };
+    let blob = place.blob();
+    let request = place.active("3m");
+    let began = Instant::now();
+    place.tickets(&request).succeeded();
+    place.world.server.kill();
+    assert_eq!(place.unprotect(&blob).succeeded().text(), "the refresh token");
+    let last = Duration::from_secs(180) + SLACK;
+    loop {
+        let run = place.unprotect(&blob);
+        if run.code != Some(0) {
+            break;
+        }
+        assert!(began.elapsed() < last, "it goes on");
+        std::thread::sleep(Duration::from_secs(2));
+    }
+    place.unprotect(&blob).exits(4);
+    // The account is there until the server comes back and removes it.
+    assert_eq!(place.temporary_accounts(), 1);
+    place.world.server.restart();
+    let began = Instant::now();
+    while place.temporary_accounts() > 0 {
+        assert!(began.elapsed() < SLACK, "it is left");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert!(
+        place.world.person("alice", &["elevate", "show", &request]).succeeded().text().contains("expired")
+    );
+}
