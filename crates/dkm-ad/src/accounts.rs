@@ -14,6 +14,8 @@ pub(crate) struct Account {
     pub(crate) sid: Sid,
     /// Its short name, where this account may read it.
     pub(crate) name: Option<String>,
+    /// Whether it is a group.
+    pub(crate) is_group: bool,
 }
 
 /// Finds an account or a group by SID, distinguished name, `DOMAIN\name`, `name@domain` or name. The inner result says
@@ -26,7 +28,7 @@ pub(crate) fn find(
     domain_dn: &str,
     name: &str,
 ) -> Result<Result<Account, String>, LdapError> {
-    let attributes = vec!["objectSid", "sAMAccountName"];
+    let attributes = vec!["objectSid", "sAMAccountName", "objectClass"];
     let mut search = Search {
         base: domain_dn.to_owned(),
         scope: Scope::Subtree,
@@ -55,6 +57,7 @@ pub(crate) fn find(
                 dn: one.dn.clone(),
                 sid,
                 name: one.text("sAMAccountName").map(str::to_owned),
+                is_group: one.values("objectClass").any(|class| class.eq_ignore_ascii_case(b"group")),
             })
             .ok_or_else(|| format!("{name:?} has no SID that this account may read")),
         [] => Err(format!(

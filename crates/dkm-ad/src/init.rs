@@ -3,6 +3,7 @@
 use dkm::repository::{Repository as _, RepositoryError};
 
 use crate::accounts;
+use crate::elevation::TEMPORARY;
 use crate::ldap::{ALREADY_EXISTS, Connection, INSUFFICIENT_ACCESS, Search, sd_flags_dacl};
 use crate::replica::RECOVERY;
 use crate::repository::AdRepository;
@@ -62,11 +63,13 @@ pub struct InitPlan {
     pub objects: Vec<PlannedObject>,
     connection: Connection,
     place: String,
+    elevators: Vec<Sid>,
 }
 
 /// Plans a repository: reads the domain, changes nothing.
 ///
 /// `makers` may make groups in it beside the Domain Admins, and `auditors` see which there are: accounts or groups, by name.
+/// With `elevators` there is a container of temporary accounts, which they alone make and delete.
 ///
 /// # Errors
 /// The domain controller fails, a maker or an auditor is nobody, or the domain's SID can't be read.
@@ -74,6 +77,7 @@ pub fn plan(
     repository: &AdRepository,
     makers: &[String],
     auditors: &[String],
+    elevators: &[String],
 ) -> Result<InitPlan, RepositoryError> {
     let url = repository.location();
     let place = repository.shared().place(0);
@@ -94,7 +98,8 @@ pub fn plan(
     };
     let mut administrators = Vec::from_iter(domain.account(sid::rid::DOMAIN_ADMINS));
     administrators.extend(named(makers)?);
-    let container = container(&domain, account, &administrators, &named(auditors)?);
+    let (auditors, elevators) = (named(auditors)?, named(elevators)?);
+    let container = container(&domain, account, &administrators, &[&auditors[..], &elevators].concat());
     let recovery = Trustees {
         domain,
         // Everybody who signed in may see that it is empty.
@@ -106,6 +111,8 @@ pub fn plan(
         erasers: Vec::new(),
         administrators: Vec::from_iter(domain.account(sid::rid::DOMAIN_ADMINS)),
         auditors: Vec::new(),
+        elevators: Vec::new(),
+        elevated: None,
     }
     .recovery_group(account);
     let dn = url.container_dn();
@@ -122,7 +129,7 @@ pub fn plan(
             .map_err(|error| RepositoryError::Invalid(format!("the system gives no randomness: {error}")))?;
         short.iter().map(|byte| format!("{byte:02x}")).collect()
     };
-    let objects = vec![
+    let mut objects = vec![
         planned(
             dn.clone(),
             vec![
@@ -140,7 +147,16 @@ pub fn plan(
             &domain,
         )?,
     ];
-    Ok(InitPlan { objects, connection, place })
+    if !elevators.is_empty() {
+        let admins = Vec::from_iter(domain.account(sid::rid::DOMAIN_ADMINS));
+        let template = template::temporary(&domain, account, &admins, &auditors, &elevators);
+        let attributes = vec![
+            ("objectClass".to_owned(), vec!["container".to_owned()]),
+            ("displayName".to_owned(), vec![format!("dkm {TEMPORARY}")]),
+        ];
+        objects.push(planned(format!("CN={TEMPORARY},{dn}"), attributes, &template, &domain)?);
+    }
+    Ok(InitPlan { objects, connection, place, elevators })
 }
 
 impl InitPlan {
@@ -175,33 +191,43 @@ impl InitPlan {
                 }
             }
         }
-        open_to_recovery(&mut self.connection, &container).map_err(|error| {
-            let why = format!("letting the recovery group list {container}: {error}");
+        open_to_listers(&mut self.connection, &container, &self.elevators).map_err(|error| {
+            let why = format!("letting the recovery group and elevators list {container}: {error}");
             RepositoryError::Unavailable { location: self.place, why }
         })?;
         Ok(made)
     }
 }
 
-/// Lets the recovery group see which groups there are, so that it finds what it is to put right. Its SID is known only now.
-/// An account that may not write the container's DACL leaves that to one that may.
-fn open_to_recovery(connection: &mut Connection, container: &str) -> Result<(), crate::ldap::LdapError> {
+/// Lets the recovery group see which groups there are, so that it finds what it is to put right: its SID is known only now.
+/// Elevators see the container of temporary accounts. An account that may not write the container's DACL leaves that to
+/// one that may.
+fn open_to_listers(
+    connection: &mut Connection,
+    container: &str,
+    elevators: &[Sid],
+) -> Result<(), crate::ldap::LdapError> {
     let recovery = Search::base(format!("CN={RECOVERY},{container}"), vec!["objectSid"]);
     let recovery = connection.find(&recovery)?;
-    let sid =
+    let recovery =
         recovery.as_ref().and_then(|found| found.bytes("objectSid")).and_then(|sid| Sid::parse(sid).ok());
     let found = connection.find(&Search::base(container, vec!["nTSecurityDescriptor"]))?;
     let descriptor = found.as_ref().and_then(|found| found.bytes("nTSecurityDescriptor"));
-    let descriptor = descriptor.and_then(|bytes| SecurityDescriptor::parse(bytes).ok());
-    let (Some(sid), Some(mut descriptor)) = (sid, descriptor) else { return Ok(()) };
-    let AclSlot::Present(dacl) = &mut descriptor.dacl else { return Ok(()) };
-    let is_his = |entry: &Entry| {
-        entry.kind == AceKind::Allow && entry.trustee == sid && entry.mask.contains(template::READ_ROOM)
+    let Some(mut descriptor) = descriptor.and_then(|bytes| SecurityDescriptor::parse(bytes).ok()) else {
+        return Ok(());
     };
-    if dacl.entries.iter().filter_map(Ace::entry).any(is_his) {
+    let AclSlot::Present(dacl) = &mut descriptor.dacl else { return Ok(()) };
+    let lists = |entries: &[Ace], sid: Sid| {
+        entries.iter().filter_map(Ace::entry).any(|entry| {
+            entry.kind == AceKind::Allow && entry.trustee == sid && entry.mask.contains(template::READ_ROOM)
+        })
+    };
+    let mut missing: Vec<Sid> = recovery.into_iter().chain(elevators.iter().copied()).collect();
+    missing.retain(|sid| !lists(&dacl.entries, *sid));
+    if missing.is_empty() {
         return Ok(());
     }
-    dacl.entries.push(Ace::Entry(Entry::allow(template::READ_ROOM, sid)));
+    dacl.entries.extend(missing.into_iter().map(|sid| Ace::Entry(Entry::allow(template::READ_ROOM, sid))));
     let Ok(bytes) = descriptor.to_bytes() else { return Ok(()) };
     match connection.replace(container, ("nTSecurityDescriptor", vec![bytes]), vec![sd_flags_dacl()]) {
         Err(error) if error.code() != Some(INSUFFICIENT_ACCESS) => Err(error),

@@ -8,6 +8,7 @@ pub mod audit;
 mod client;
 mod discovery;
 pub mod doctor;
+pub mod elevation;
 pub mod init;
 mod ldap;
 mod name;

@@ -23,6 +23,8 @@ pub(crate) fn to_values(trustees: &Trustees) -> Vec<Vec<u8>> {
     push("owner", &trustees.owners);
     push("administrator", &trustees.administrators);
     push("auditor", &trustees.auditors);
+    push("elevator", &trustees.elevators);
+    push("elevated", trustees.elevated.as_slice());
     lines.into_iter().map(String::into_bytes).collect()
 }
 
@@ -31,6 +33,7 @@ pub(crate) fn from_values<'a>(domain: &Domain, values: impl Iterator<Item = &'a 
     let (mut head, mut readers, mut former, mut recovery) = (false, Vec::new(), Vec::new(), Vec::new());
     let (mut creators, mut owners) = (Vec::new(), Vec::new());
     let (mut administrators, mut auditors) = (Vec::new(), Vec::new());
+    let (mut elevators, mut elevated) = (Vec::new(), Vec::new());
     for value in values {
         let line = std::str::from_utf8(value).ok()?;
         if line == HEAD {
@@ -46,14 +49,22 @@ pub(crate) fn from_values<'a>(domain: &Domain, values: impl Iterator<Item = &'a 
             "owner" => &mut owners,
             "administrator" => &mut administrators,
             "auditor" => &mut auditors,
+            "elevator" => &mut elevators,
+            "elevated" => &mut elevated,
             _ => return None,
         };
         list.push(sid.parse::<Sid>().ok()?);
     }
-    for list in [&mut former, &mut creators, &mut owners, &mut administrators, &mut auditors] {
+    let lists = [&mut former, &mut creators, &mut owners, &mut administrators, &mut auditors, &mut elevators];
+    for list in lists {
         list.sort();
         list.dedup();
     }
+    let elevated = match elevated.as_slice() {
+        [] => None,
+        [one] => Some(*one),
+        _ => return None,
+    };
     let (&[readers], &[recovery], true) = (readers.as_slice(), recovery.as_slice(), head) else {
         return None;
     };
@@ -69,6 +80,8 @@ pub(crate) fn from_values<'a>(domain: &Domain, values: impl Iterator<Item = &'a 
         owners,
         administrators,
         auditors,
+        elevators,
+        elevated,
     })
 }
 
@@ -90,12 +103,20 @@ mod tests {
             erasers: vec![sid(1104)],
             administrators: vec![sid(512)],
             auditors: vec![sid(1105), sid(1106)],
+            elevators: vec![sid(1107)],
+            elevated: Some(sid(1108)),
         };
         let mut values = to_values(&trustees);
         values.reverse();
         let read = |values: &[Vec<u8>]| from_values(&domain, values.iter().map(Vec::as_slice));
         assert_eq!(read(&values), Some(trustees));
-        for broken in [&b"readers S-1-5-21-1-2-3-9"[..], b"writer S-1-5-21-1-2-3-9", b"owner x", b"\xFF"] {
+        for broken in [
+            &b"readers S-1-5-21-1-2-3-9"[..],
+            b"writer S-1-5-21-1-2-3-9",
+            b"owner x",
+            b"elevated S-1-5-21-1-2-3-9",
+            b"\xFF",
+        ] {
             let mut values = values.clone();
             values.push(broken.to_vec());
             assert_eq!(read(&values), None);

@@ -357,6 +357,11 @@ impl Replica for RemoteReplica {
 
     fn create_group(&mut self, group: GroupId, access: &GroupAccess) -> Result<(), RepositoryError> {
         let what = format!("making group {group}");
+        if !access.elevators.is_empty() {
+            return Err(RepositoryError::Invalid(
+                "dkmd has no elevators: it lets people in itself, as its roster says".to_owned(),
+            ));
+        }
         let access = wire::Access {
             readers: access.readers.clone(),
             creators: access.creators.clone(),

@@ -74,6 +74,8 @@ fn key(creator: Sid) -> Template {
         erasers: vec![account(1300)],
         administrators: vec![account(512)],
         auditors: Vec::new(),
+        elevators: Vec::new(),
+        elevated: None,
     };
     trustees.key_record(creator)
 }

@@ -97,8 +97,13 @@ impl Object {
         self.class.eq_ignore_ascii_case("group")
     }
 
+    /// Whether it is an account that can't sign in.
+    pub(super) fn is_disabled(&self) -> bool {
+        self.account_control & DISABLED != 0
+    }
+
     pub(super) fn principal(&self) -> Principal {
-        let disabled = if self.account_control & DISABLED == 0 { "" } else { ", disabled" };
+        let disabled = if self.is_disabled() { ", disabled" } else { "" };
         let known = self.sid.as_ref().and_then(known::name).map(str::to_owned);
         let name = self.name.clone().or(known).unwrap_or_else(|| first_name(&self.dn));
         Principal { sid: self.sid, name, hint: format!("{}{disabled}, {}", self.class, self.dn) }
@@ -323,6 +328,11 @@ impl<'a> Directory<'a> {
         }
         let objects = self.by_dns(&dns)?;
         Ok(dns.into_iter().zip(objects).collect())
+    }
+
+    /// The container of temporary accounts.
+    pub(super) fn temporary_dn(&self) -> String {
+        format!("CN={},{}", crate::elevation::TEMPORARY, self.shared.url.container_dn())
     }
 
     pub(super) fn domain_dn(&self) -> String {

@@ -36,11 +36,38 @@ pub(super) struct Judge<'j, 'a> {
     expansions: HashMap<(Sid, bool), Rc<Expansion>>,
     /// Whose every member is a failure, whatever else it is.
     pub(super) recovery: Sid,
+    elevators: BTreeSet<Sid>,
+    /// What elevators have by their role: kinds of paths to objects, these by lower-case name.
+    elevators_part: BTreeSet<(PathKind, String)>,
 }
 
 impl<'j, 'a> Judge<'j, 'a> {
     pub(super) fn new(directory: Directory<'a>, services: &'j Services, recovery: Sid) -> Self {
-        Self { directory, services, draft: Draft::default(), expansions: HashMap::new(), recovery }
+        Self {
+            directory,
+            services,
+            draft: Draft::default(),
+            expansions: HashMap::new(),
+            recovery,
+            elevators: BTreeSet::new(),
+            elevators_part: BTreeSet::new(),
+        }
+    }
+
+    /// Who lets people in for a time.
+    pub(super) fn expect_elevators(&mut self, elevators: &[Sid]) {
+        self.elevators.extend(elevators);
+    }
+
+    /// Elevators are meant to have this.
+    pub(super) fn is_elevators_part(&mut self, kind: PathKind, dn: &str) {
+        self.elevators_part.insert((kind, dn.to_lowercase()));
+    }
+
+    fn is_elevator(&self, kind: PathKind, sid: Option<&Sid>, objects: &[String]) -> bool {
+        sid.is_some_and(|sid| self.elevators.contains(sid))
+            && !objects.is_empty()
+            && objects.iter().all(|dn| self.elevators_part.contains(&(kind, dn.to_lowercase())))
     }
 
     pub(super) fn expand(&mut self, sid: Sid, stop: StopAt) -> Result<Rc<Expansion>, RepositoryError> {
@@ -79,6 +106,18 @@ impl<'j, 'a> Judge<'j, 'a> {
         objects: &[String],
         own: Option<Sid>,
     ) -> Result<(), RepositoryError> {
+        self.path_unless(meaning, sid, objects, own, |_| None)
+    }
+
+    /// As [`path`](Self::path), but some are something else to the group.
+    pub(super) fn path_unless(
+        &mut self,
+        meaning: Meaning,
+        sid: Sid,
+        objects: &[String],
+        own: Option<Sid>,
+        otherwise: impl Fn(&Leaf) -> Option<(Class, String)>,
+    ) -> Result<(), RepositoryError> {
         let stop = match meaning.kind {
             PathKind::A | PathKind::B => StopAt::Crowds,
             _ if sid == self.recovery => StopAt::Crowds,
@@ -104,8 +143,13 @@ impl<'j, 'a> Judge<'j, 'a> {
             if own.is_some() && leaf.who.sid == own {
                 continue;
             }
+            if let Some((class, what)) = otherwise(leaf) {
+                self.note_as(meaning, class, what, leaf, objects);
+                continue;
+            }
             let class = match self.class(meaning.kind, leaf.who.sid.as_ref()) {
                 _ if sid == self.recovery => Class::Unexpected,
+                _ if self.is_elevator(meaning.kind, leaf.who.sid.as_ref(), objects) => Class::Elevator,
                 class => class,
             };
             self.note(meaning, class, leaf, objects);
@@ -120,12 +164,16 @@ impl<'j, 'a> Judge<'j, 'a> {
     }
 
     pub(super) fn note(&mut self, meaning: Meaning, class: Class, leaf: &Leaf, objects: &[String]) {
+        self.note_as(meaning, class, meaning.what.to_owned(), leaf, objects);
+    }
+
+    fn note_as(&mut self, meaning: Meaning, class: Class, what: String, leaf: &Leaf, objects: &[String]) {
         self.draft.add(Finding {
             kind: meaning.kind,
             class,
             effect: meaning.effect,
             who: leaf.who.clone(),
-            what: meaning.what.to_owned(),
+            what,
             through: leaf.through.clone(),
             count: objects.len(),
             objects: objects.to_vec(),

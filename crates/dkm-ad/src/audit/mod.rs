@@ -33,6 +33,7 @@ mod objects;
 mod readers;
 mod report;
 mod services;
+mod temporary;
 mod text;
 mod watch;
 
@@ -114,7 +115,8 @@ fn audit_on(
     let mut judge = Judge::new(directory, services, trustees.recovery);
     administrators(&mut judge)?;
     listed(&mut judge, services)?;
-    let readers = readers::members(&mut judge, trustees.readers)?;
+    let let_in = temporary::let_in(&mut judge, &layout, group)?;
+    let readers = readers::members(&mut judge, trustees.readers, &let_in)?;
     readers::former(&mut judge, &trustees.former)?;
     readers::control(&mut judge, &readers)?;
     recovery(&mut judge)?;

@@ -13,7 +13,7 @@ use super::kind::PathKind;
 use super::report::Effect;
 use crate::ldap::{Scope, Search, all_of, any_of, equal, not, present};
 use crate::replica::records::{BYTES, PUBLIC, is_note};
-use crate::replica::rooms::mark;
+use crate::replica::rooms::{exposures_mark, mark, marks};
 use crate::repository::AdRepository;
 use crate::roles;
 use crate::security::check::Grant;
@@ -22,8 +22,10 @@ use crate::security::{AccessMask, Deviation, SecurityDescriptor, Sid, Template, 
 /// Where a group's objects are, and who should have access.
 #[derive(Debug)]
 pub(super) struct Layout {
-    keys: Rc<Object>,
+    pub(super) keys: Rc<Object>,
     control: Rc<Object>,
+    /// The room of exposures, in a group with elevators.
+    exposures: Option<Rc<Object>>,
     pub(super) trustees: Trustees,
 }
 
@@ -39,7 +41,7 @@ impl Layout {
         // A contact in a room may bear a room's mark: whoever adds keys can make one.
         let filter = all_of(vec![
             equal("objectClass", "container"),
-            any_of(Room::ALL.map(|room| equal("displayName", mark(group, room))).to_vec()),
+            any_of(marks(group).map(|mark| equal("displayName", mark)).to_vec()),
         ]);
         let found = directory.in_container(filter, "the group's rooms")?;
         let one = |room| {
@@ -57,6 +59,9 @@ impl Layout {
             }
         };
         let (keys, control) = (one(Room::Keys)?, one(Room::Control)?);
+        let exposures_mark = exposures_mark(group);
+        let exposures =
+            found.iter().find(|object| object.display_name.as_ref() == Some(&exposures_mark)).cloned();
         let values = control.description.iter().map(String::as_bytes);
         let trustees = roles::from_values(&directory.domain, values).ok_or_else(|| {
             let why = format!(
@@ -65,7 +70,7 @@ impl Layout {
             );
             shared.odd(number, &why)
         })?;
-        Ok(Self { keys, control, trustees })
+        Ok(Self { keys, control, exposures, trustees })
     }
 }
 
@@ -79,18 +84,18 @@ const WRITES: Meaning = meaning(PathKind::D, Effect::OneStep, "writes the DACL o
 pub(super) fn control(judge: &mut Judge<'_, '_>, layout: &Layout) -> Result<(), RepositoryError> {
     keys(judge, layout)?;
     let trustees = &layout.trustees;
-    for room in [Room::Keys, Room::Control] {
-        let object = match room {
-            Room::Keys => layout.keys.clone(),
-            Room::Control => layout.control.clone(),
-        };
-        holder(judge, &object)?;
+    type OfOwner = fn(&Trustees, Sid) -> Template;
+    let rooms: [(Option<&Rc<Object>>, OfOwner); 3] = [
+        (Some(&layout.keys), Trustees::keys),
+        (Some(&layout.control), Trustees::control),
+        (layout.exposures.as_ref(), Trustees::exposures),
+    ];
+    for (object, template) in rooms {
+        let Some(object) = object else { continue };
+        holder(judge, object)?;
         if let Some(descriptor) = &object.descriptor {
             let owner = descriptor.owner.unwrap_or(Sid::SYSTEM);
-            let template = match room {
-                Room::Keys => trustees.keys(owner),
-                Room::Control => trustees.control(owner),
-            };
+            let template = template(trustees, owner);
             deviations(judge, descriptor, &template, std::slice::from_ref(&object.dn), false)?;
         }
     }

@@ -11,6 +11,7 @@ use super::holders::Right;
 use super::judge::{Judge, Meaning, meaning};
 use super::kind::PathKind;
 use super::report::Effect;
+use super::temporary::LetIn;
 use crate::ldap::{any_of, equal};
 use crate::security::{AccessMask, Sid, guid};
 
@@ -24,7 +25,11 @@ const NAMESAKE: Meaning =
     meaning(PathKind::A, Effect::Reads, "carries a member's SID in its history, and so reads every key");
 
 /// Finds everybody in the readers group.
-pub(super) fn members(judge: &mut Judge<'_, '_>, readers: Sid) -> Result<Rc<Expansion>, RepositoryError> {
+pub(super) fn members(
+    judge: &mut Judge<'_, '_>,
+    readers: Sid,
+    let_in: &LetIn,
+) -> Result<Rc<Expansion>, RepositoryError> {
     let expansion = judge.expand(readers, StopAt::Crowds)?;
     let Some(group) = expansion.groups.first() else {
         judge.draft.unchecked(
@@ -34,7 +39,7 @@ pub(super) fn members(judge: &mut Judge<'_, '_>, readers: Sid) -> Result<Rc<Expa
         );
         return Ok(expansion);
     };
-    judge.path(MEMBER, readers, std::slice::from_ref(&group.dn), None)?;
+    judge.path_unless(MEMBER, readers, std::slice::from_ref(&group.dn), None, |leaf| let_in.get(leaf))?;
     for leaf in &expansion.leaves {
         if leaf.who.sid.is_none() {
             let what = format!("who {} is, a member of the readers group", leaf.who.name);

@@ -29,6 +29,10 @@ pub enum Class {
     Unexpected,
     /// Always in control of the domain, below any access control: can take ownership, which leaves a trace.
     BelowAcl,
+    /// An elevator, by the rights that its role has: it can let in whom it will, and is trusted not to.
+    Elevator,
+    /// A temporary account that an elevator let in, which can't sign in any more: it reads by tickets until they end.
+    Temporary,
     /// A group in which nobody is now; whoever is put into it has the path.
     Empty,
     /// An account in the list of services.

@@ -7,8 +7,10 @@ use super::kind::PathKind;
 use super::report::{Class, Effect, Finding, Report};
 
 /// In which order classes are told, and under which headings.
-const SECTIONS: [(Class, &str); 4] = [
+const SECTIONS: [(Class, &str); 6] = [
     (Class::Unexpected, "PERSONS AND UNEXPECTED TRUSTEES"),
+    (Class::Elevator, "ELEVATORS: can let in anybody, themselves too, for as long as they like"),
+    (Class::Temporary, "TEMPORARY ACCOUNTS, let in by an elevator"),
     (Class::Empty, "GROUPS WITHOUT MEMBERS: whoever is put into one has the path"),
     (Class::BelowAcl, "BELOW ACCESS CONTROL: can take ownership, which leaves a trace"),
     (Class::Service, "SERVICES, by the list"),
@@ -21,6 +23,8 @@ impl Class {
         match self {
             Self::Unexpected => "unexpected",
             Self::BelowAcl => "below-acl",
+            Self::Elevator => "elevator",
+            Self::Temporary => "temporary",
             Self::Empty => "empty",
             Self::Service => "service",
         }

@@ -49,6 +49,12 @@ impl LdapError {
 pub(crate) const NO_SUCH_OBJECT: u32 = ResultCode::NoSuchObject as u32;
 /// Another object has this name.
 pub(crate) const ALREADY_EXISTS: u32 = ResultCode::EntryAlreadyExists as u32;
+/// The attribute has this value already.
+pub(crate) const ATTRIBUTE_OR_VALUE_EXISTS: u32 = ResultCode::AttributeOrValueExists as u32;
+/// The attribute does not have this value.
+pub(crate) const NO_SUCH_ATTRIBUTE: u32 = ResultCode::NoSuchAttribute as u32;
+/// It does not do that; so a member that is none is answered.
+pub(crate) const UNWILLING: u32 = ResultCode::UnwillingToPerform as u32;
 /// The access control says no.
 pub(crate) const INSUFFICIENT_ACCESS: u32 = ResultCode::InsufficientAccessRights as u32;
 

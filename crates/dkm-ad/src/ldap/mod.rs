@@ -15,13 +15,18 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 pub use error::LdapError;
-pub(crate) use error::{ALREADY_EXISTS, INSUFFICIENT_ACCESS, NO_SUCH_OBJECT};
+pub(crate) use error::{
+    ALREADY_EXISTS, ATTRIBUTE_OR_VALUE_EXISTS, INSUFFICIENT_ACCESS, NO_SUCH_ATTRIBUTE, NO_SUCH_OBJECT,
+    UNWILLING,
+};
 pub(crate) use found::Found;
 pub use kerberos::Identity;
 use search::FOUND_MAX;
 pub(crate) use search::{
     Scope, Search, all_of, any_of, equal, greater_or_equal, has_bits, not, present, sd_flags_dacl,
 };
+
+use zeroize::Zeroize as _;
 
 use rasn_ldap::{
     AddRequest, Attribute, AuthenticationChoice, BindRequest, ChangeOperation, Control, DelRequest,
@@ -239,6 +244,52 @@ impl Connection {
         };
         let request = ModifyRequest { object: text(dn), changes: vec![change] };
         self.call(ProtocolOp::ModifyRequest(request), controls)
+    }
+
+    /// Adds values to an object's attribute.
+    ///
+    /// # Errors
+    /// As [`Connection::add`]; [`ATTRIBUTE_OR_VALUE_EXISTS`] or [`ALREADY_EXISTS`] for a value that is there.
+    pub(crate) fn add_values(&mut self, dn: &str, values: Values<'_>) -> Result<(), LdapError> {
+        self.modify(dn, vec![(ChangeOperation::Add, values)])
+    }
+
+    /// Takes values away from an object's attribute.
+    ///
+    /// # Errors
+    /// As [`Connection::add`]; [`NO_SUCH_ATTRIBUTE`] or [`UNWILLING`] for a value that is not there.
+    pub(crate) fn remove_values(&mut self, dn: &str, values: Values<'_>) -> Result<(), LdapError> {
+        self.modify(dn, vec![(ChangeOperation::Delete, values)])
+    }
+
+    /// Replaces the values of several attributes of an object: all of them, or none.
+    ///
+    /// # Errors
+    /// As [`Connection::add`].
+    pub(crate) fn replace_all(&mut self, dn: &str, all: Vec<Values<'_>>) -> Result<(), LdapError> {
+        self.modify(dn, all.into_iter().map(|values| (ChangeOperation::Replace, values)).collect())
+    }
+
+    fn modify(&mut self, dn: &str, changes: Vec<(ChangeOperation, Values<'_>)>) -> Result<(), LdapError> {
+        // A password may be among them: its bytes are shared until it is sent, and then wiped.
+        let mut sent: Vec<bytes::Bytes> = Vec::new();
+        let changes = changes
+            .into_iter()
+            .map(|(operation, (name, list))| {
+                let list: Vec<bytes::Bytes> = list.into_iter().map(bytes::Bytes::from).collect();
+                sent.extend(list.iter().cloned());
+                let list = rasn::types::SetOf::from_vec(list.into_iter().map(Into::into).collect());
+                ModifyRequestChanges { operation, modification: PartialAttribute::new(text(name), list) }
+            })
+            .collect();
+        let done =
+            self.call(ProtocolOp::ModifyRequest(ModifyRequest { object: text(dn), changes }), Vec::new());
+        for value in sent {
+            if let Ok(mut value) = value.try_into_mut() {
+                value.as_mut().zeroize();
+            }
+        }
+        done
     }
 
     /// Deletes an object.

@@ -28,12 +28,16 @@ pub(super) enum Kind {
     Note,
     /// The readers group's own object, where `group create` made it.
     Readers,
+    /// The object of the group of temporary accounts.
+    Elevated,
+    /// The room of exposures.
+    Exposures,
 }
 
 impl Kind {
     /// Whether who loses it loses all that is in it.
     pub(super) const fn holds_others(self) -> bool {
-        matches!(self, Self::Container | Self::Room(_))
+        matches!(self, Self::Container | Self::Room(_) | Self::Exposures)
     }
 }
 
@@ -94,6 +98,8 @@ impl Object {
             Kind::Record(Room::Keys) => trustees.key_record(owner),
             Kind::Record(Room::Control) | Kind::Note => trustees.control_record(owner),
             Kind::Readers => trustees.readers_group(owner),
+            Kind::Elevated => trustees.elevated_group(owner),
+            Kind::Exposures => trustees.exposures(owner),
         }
         .of_any_owner();
         let kept = self.refusals(trustees, refusals);
@@ -109,17 +115,6 @@ impl Object {
         if refusals == Refusals::Lifted || !self.kind.holds_others() {
             return Vec::new();
         }
-        let is_named = |sid: &Sid| {
-            let singles = [trustees.readers, trustees.recovery];
-            let lists = [
-                &trustees.former,
-                &trustees.creators,
-                &trustees.owners,
-                &trustees.administrators,
-                &trustees.auditors,
-            ];
-            singles.contains(sid) || lists.iter().any(|list| list.contains(sid))
-        };
         let is_single = |sid: &Sid| {
             sid.parent() == Some(trustees.domain.sid) && sid.rid().is_some_and(|rid| rid >= OWN_ACCOUNTS)
         };
@@ -127,7 +122,7 @@ impl Object {
         let entries = dacl.map_or(&[][..], |acl| &acl.entries).iter().filter_map(|ace| ace.entry());
         entries
             .filter(|entry| entry.kind == AceKind::Deny)
-            .filter(|entry| is_single(&entry.trustee) && !is_named(&entry.trustee))
+            .filter(|entry| is_single(&entry.trustee) && !trustees.names(&entry.trustee))
             .cloned()
             .collect()
     }
@@ -175,10 +170,13 @@ impl Survey {
         for room in [Room::Control, Room::Keys] {
             survey.one(replica, name::by_guid(&rooms.at(room).guid), Kind::Room(room))?;
         }
+        if let Some(exposures) = &rooms.exposures {
+            survey.one(replica, name::by_guid(&exposures.guid), Kind::Exposures)?;
+        }
         for room in [Room::Control, Room::Keys] {
             let search = Search {
                 base: name::by_guid(&rooms.at(room).guid),
-                scope: Scope::Children,
+                scope: if room == Room::Control { Scope::Subtree } else { Scope::Children },
                 // Whoever may see the room sees that its objects are there, whatever of them it may read.
                 filter: present("objectClass"),
                 attributes: vec!["nTSecurityDescriptor", "l"],
@@ -186,9 +184,14 @@ impl Survey {
             };
             let found = replica.search_room(group, &search)?;
             survey.taken.extend(replica.taken(room, &found, &rooms)?);
-            survey.objects.extend(found.iter().map(|found| Object::of(found, kind_in(room, &found.dn))));
+            let is_room = |found: &Found| {
+                let places = [Some(rooms.at(room)), rooms.exposures.as_ref()];
+                places.into_iter().flatten().any(|place| place.dn.eq_ignore_ascii_case(&found.dn))
+            };
+            let records = found.iter().filter(|found| !is_room(found));
+            survey.objects.extend(records.map(|found| Object::of(found, kind_in(room, &found.dn))));
         }
-        survey.readers(replica)?;
+        survey.groups(replica)?;
         Ok(survey)
     }
 
@@ -225,16 +228,22 @@ impl Survey {
         Ok(())
     }
 
-    /// The readers group's own object, if it lies in the repository: others are made and cared for by others.
-    fn readers(&mut self, replica: &mut AdReplica) -> Result<(), RepositoryError> {
+    /// The readers group's own object and that of temporary accounts, if they lie in the repository: others are made and
+    /// cared for by others.
+    fn groups(&mut self, replica: &mut AdReplica) -> Result<(), RepositoryError> {
         let container = replica.shared.url.container_dn().to_ascii_lowercase();
         let domain = replica.shared.url.domain_dn();
-        let sid = self.trustees.readers.to_string();
-        let found = accounts::find(&mut replica.connection, &domain, &sid).map_err(replica.error(&sid))?;
-        if let Ok(found) = found
-            && found.dn.to_ascii_lowercase().ends_with(&format!(",{container}"))
-        {
-            self.one(replica, found.dn, Kind::Readers)?;
+        let readers = (self.trustees.readers, Kind::Readers);
+        let elevated = self.trustees.elevated.map(|sid| (sid, Kind::Elevated));
+        for (sid, kind) in std::iter::once(readers).chain(elevated) {
+            let sid = sid.to_string();
+            let found =
+                accounts::find(&mut replica.connection, &domain, &sid).map_err(replica.error(&sid))?;
+            if let Ok(found) = found
+                && found.dn.to_ascii_lowercase().ends_with(&format!(",{container}"))
+            {
+                self.one(replica, found.dn, kind)?;
+            }
         }
         Ok(())
     }

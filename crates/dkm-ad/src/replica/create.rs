@@ -3,10 +3,12 @@
 use dkm::repository::{AccessLine, GroupAccess, READERS_GROUP, RepositoryError};
 use dkm_core::{GroupId, Room};
 
-use super::rooms::{CONTACT, mark};
+use super::rooms::{CONTACT, EXPOSURES, exposures_mark, mark};
 use super::{ANNOUNCED, AdReplica};
 use crate::accounts::{self, Account};
-use crate::ldap::{ALREADY_EXISTS, NO_SUCH_OBJECT, Scope, Search, all_of, any_of, equal};
+use crate::ldap::{
+    ALREADY_EXISTS, INSUFFICIENT_ACCESS, NO_SUCH_OBJECT, Scope, Search, all_of, any_of, equal,
+};
 use crate::roles;
 use crate::security::{AccessMask, Ace, AclSlot, Entry, SecurityDescriptor, Sid, Template, Trustees, sid};
 
@@ -26,6 +28,7 @@ impl AdReplica {
         let creators = self.accounts(&access.creators, account)?;
         let auditors =
             access.auditors.iter().map(|name| self.account(name)).collect::<Result<Vec<_>, _>>()?;
+        let elevators = self.elevators(access, &owners, &creators)?;
         let recovery = self.recovery()?;
         let administrators = self.greeting.domain.account(sid::rid::DOMAIN_ADMINS).into_iter().collect();
         let sids = |accounts: &[Account]| {
@@ -44,7 +47,11 @@ impl AdReplica {
             erasers: sids(&owners),
             administrators,
             auditors: sids(&auditors),
+            elevators: sids(&elevators),
+            elevated: None,
         };
+        let elevated = if elevators.is_empty() { None } else { Some(self.make_elevated(group, &trustees)?) };
+        trustees.elevated = elevated.as_ref().map(|(_, sid)| *sid);
         let ready = access.readers.iter().find_map(|name| name.strip_prefix(READERS_GROUP));
         match ready {
             Some(_) if access.readers.len() > 1 => {
@@ -54,11 +61,19 @@ impl AdReplica {
             }
             Some(name) => trustees.readers = self.account(name)?.sid,
             None => {
-                let mut members =
+                let members =
                     access.readers.iter().map(|name| self.account(name)).collect::<Result<Vec<_>, _>>()?;
                 // Creators are members too: to create is to read.
-                members.extend(creators);
-                trustees.readers = self.make_readers(group, &mut trustees, &members)?;
+                let mut members: Vec<String> =
+                    members.into_iter().chain(creators).map(|member| member.dn).collect();
+                members.extend(elevated.iter().map(|(dn, _)| dn.clone()));
+                trustees.readers = self.make_readers(group, &mut trustees, members)?;
+            }
+        }
+        if let Some((dn, _)) = &elevated {
+            self.settle(dn, &trustees.elevated_group(account), &what)?;
+            if ready.is_some() {
+                self.nest(dn, trustees.readers)?;
             }
         }
         let template = trustees.group(account);
@@ -69,9 +84,29 @@ impl AdReplica {
                 Room::Keys => (trustees.keys(account), Vec::new()),
             };
             let dn = format!("CN={room},{dn}");
+            if room == Room::Control && !trustees.elevators.is_empty() {
+                let open = provisional(&template, account);
+                self.make_container(&dn, &mark(group, room), &open, description, &what)?;
+                self.make_exposures(group, &dn, &trustees)?;
+                self.settle(&dn, &template, &what)?;
+                continue;
+            }
             self.make_container(&dn, &mark(group, room), &template, description, &what)?;
         }
         self.settle(&dn, &template, &what)
+    }
+
+    /// Makes the room of exposures in `control`, while its maker may.
+    fn make_exposures(
+        &mut self,
+        group: GroupId,
+        control: &str,
+        trustees: &Trustees,
+    ) -> Result<(), RepositoryError> {
+        let what = format!("making the room of {EXPOSURES} of group {group}");
+        let dn = format!("CN={EXPOSURES},{control}");
+        let template = trustees.exposures(self.greeting.account);
+        self.make_container(&dn, &exposures_mark(group), &template, Vec::new(), &what)
     }
 
     /// Accounts by name; by default the caller alone.
@@ -119,36 +154,96 @@ impl AdReplica {
         &mut self,
         group: GroupId,
         trustees: &mut Trustees,
-        members: &[Account],
+        mut members: Vec<String>,
     ) -> Result<Sid, RepositoryError> {
         let what = format!("making the readers group of group {group}");
-        let dn = format!("CN=readers-{group},{}", self.shared.url.container_dn());
         let account = self.greeting.account;
+        members.sort();
+        members.dedup();
         // Its own SID stands in its descriptor, and it has none before it is made.
-        let mut values =
-            accounts::new_group(&format!("dkm-readers-{group}"), &format!("dkm readers of {group}"));
-        values.push((
-            "nTSecurityDescriptor",
-            vec![encoded(&provisional(&trustees.readers_group(account), account))?],
-        ));
-        let mut dns: Vec<Vec<u8>> = members.iter().map(|member| member.dn.clone().into_bytes()).collect();
-        dns.sort();
-        dns.dedup();
-        if !dns.is_empty() {
-            values.push(("member", dns));
+        let template = trustees.readers_group(account);
+        let (dn, sid) = self.make_security_group(group, "readers", &template, members, &what)?;
+        trustees.readers = sid;
+        self.settle(&dn, &trustees.readers_group(account), &what)?;
+        Ok(sid)
+    }
+
+    /// Accounts that let people in for a time. Each is named by itself and has no other role: what it wrote must be told
+    /// from what others wrote, for as long as the record is there.
+    fn elevators(
+        &mut self,
+        access: &GroupAccess,
+        owners: &[Account],
+        creators: &[Account],
+    ) -> Result<Vec<Account>, RepositoryError> {
+        let mut elevators = Vec::new();
+        for name in &access.elevators {
+            let account = self.account(name)?;
+            let is = |others: &[Account]| others.iter().any(|other| other.sid == account.sid);
+            if account.is_group {
+                return Err(RepositoryError::Invalid(format!(
+                    "elevator {name:?} is a group: name the accounts themselves, so that what they wrote stays theirs"
+                )));
+            }
+            if is(owners) || is(creators) {
+                return Err(RepositoryError::Invalid(format!(
+                    "elevator {name:?} is an owner or a creator too: give dkmd's account no other role in the group"
+                )));
+            }
+            elevators.push(account);
         }
-        self.connection.add(&dn, values).map_err(self.error(&what))?;
+        Ok(elevators)
+    }
+
+    /// Makes the group of temporary accounts, which is [settled](Self::settle) once the readers are known.
+    fn make_elevated(
+        &mut self,
+        group: GroupId,
+        trustees: &Trustees,
+    ) -> Result<(String, Sid), RepositoryError> {
+        let what = format!("making the group of temporary accounts of group {group}");
+        let template = trustees.elevated_group(self.greeting.account);
+        self.make_security_group(group, "elevated", &template, Vec::new(), &what)
+    }
+
+    /// Puts the group of temporary accounts into a readers group that others made. Who may not leaves it to whoever
+    /// may: until then temporary accounts read nothing, and are refused with that.
+    fn nest(&mut self, dn: &str, readers: Sid) -> Result<(), RepositoryError> {
+        let member = ("member", vec![dn.as_bytes().to_vec()]);
+        match self.connection.add_values(&format!("<SID={readers}>"), member) {
+            Err(error) if error.code() != Some(INSUFFICIENT_ACCESS) => {
+                Err(self.error("the readers group's members")(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a security group beside the rooms, under a descriptor that lets its maker finish it.
+    fn make_security_group(
+        &mut self,
+        group: GroupId,
+        kind: &str,
+        template: &Template,
+        members: Vec<String>,
+        what: &str,
+    ) -> Result<(String, Sid), RepositoryError> {
+        let dn = format!("CN={kind}-{group},{}", self.shared.url.container_dn());
+        let mut values =
+            accounts::new_group(&format!("dkm-{kind}-{group}"), &format!("dkm {kind} of {group}"));
+        values.push(("nTSecurityDescriptor", vec![encoded(&provisional(template, self.greeting.account))?]));
+        if !members.is_empty() {
+            values.push(("member", members.into_iter().map(String::into_bytes).collect()));
+        }
+        self.connection.add(&dn, values).map_err(self.error(what))?;
         let found =
-            self.connection.find(&Search::base(dn.as_str(), vec!["objectSid"])).map_err(self.error(&what))?;
+            self.connection.find(&Search::base(dn.as_str(), vec!["objectSid"])).map_err(self.error(what))?;
         let sid = found
             .as_ref()
             .and_then(|found| found.bytes("objectSid"))
             .and_then(|bytes| Sid::parse(bytes).ok());
         let sid =
             sid.ok_or_else(|| self.shared.odd(self.number, "a new group has no SID that this account sees"))?;
-        trustees.readers = sid;
-        self.settle(&dn, &trustees.readers_group(account), &what)?;
-        Ok(sid)
+        Ok((dn, sid))
     }
 
     /// Takes away what the maker was given to make an object with.

@@ -18,9 +18,9 @@ use dkm_core::{Digest, GroupId, KeyId, Principal, ReplicaId, RepositoryId, Room,
 
 pub(crate) use self::create::{RECOVERY, encoded};
 use self::records::{
-    BYTES, Batch, CONTENT, Descriptors, KEY, Listed, PUBLIC, about, public_text, unreadable,
+    BYTES, Batch, CONTENT, Descriptors, KEY, Listed, PUBLIC, about, is_exposure, public_text, unreadable,
 };
-use self::rooms::{CONTACT, Rooms};
+use self::rooms::{CONTACT, Rooms, is_in_exposures};
 use crate::ldap::{
     ALREADY_EXISTS, Connection, Found, LdapError, NO_SUCH_OBJECT, Scope, Search, all_of, equal,
 };
@@ -166,6 +166,8 @@ impl AdReplica {
         let found = self.search_room(group, &search)?;
         Ok(found
             .iter()
+            // An elevator buries nothing.
+            .filter(|found| !is_in_exposures(&found.dn))
             .filter_map(|found| found.bytes(BYTES))
             .any(|bytes| about(group, bytes) == Some((key, true))))
     }
@@ -239,7 +241,12 @@ impl AdReplica {
         if let Some((key, _)) = about(group, bytes) {
             attributes.push((KEY, vec![key.to_string().into_bytes()]));
         }
-        let dn = format!("CN={},{}", name::escaped(name.as_str()), rooms.at(room).dn);
+        // Whoever is no owner may write there, if anywhere.
+        let place = match &rooms.exposures {
+            Some(exposures) if room == Room::Control && !rooms.rights.own && is_exposure(bytes) => exposures,
+            _ => rooms.at(room),
+        };
+        let dn = format!("CN={},{}", name::escaped(name.as_str()), place.dn);
         match self.connection.add(&dn, attributes) {
             Ok(()) => Ok(Put::Created),
             Err(error) if error.code() == Some(ALREADY_EXISTS) => Ok(Put::Taken),
@@ -293,6 +300,7 @@ impl Replica for AdReplica {
         let found = self.connection.search(&search).map_err(self.error("the groups"))?;
         let mut groups: Vec<GroupId> = found
             .iter()
+            .filter(|found| !is_in_exposures(&found.dn))
             .filter_map(|found| found.text("displayName")?.strip_prefix(ANNOUNCED)?.trim().parse().ok())
             .collect();
         groups.sort();
@@ -505,6 +513,19 @@ impl Replica for AdReplica {
         );
         lines.extend(
             trustees.auditors.iter().map(|sid| line(sid, "sees everything but key material, writes nothing")),
+        );
+        lines.extend(trustees.elevators.iter().map(|sid| {
+            line(
+                sid,
+                "lets people in for a time: writes the members of the group of temporary accounts and shuts accounts out \
+                 of the room of keys, reads no key by itself",
+            )
+        }));
+        lines.extend(
+            trustees
+                .elevated
+                .iter()
+                .map(|sid| line(sid, "members of this group, temporary accounts, read keys for a time")),
         );
         lines.extend(rooms.deviations.iter().map(|(room, deviation)| AccessLine {
             who: format!("room {room}"),

@@ -14,7 +14,7 @@ use crate::name;
 use crate::security::{Deviation, SecurityDescriptor, Sid, Template, Trustees, compare};
 
 use super::ANNOUNCED;
-use super::rooms::{CONTACT, Rooms};
+use super::rooms::{CONTACT, EXPOSURES, Rooms, is_in_exposures};
 
 /// The attribute that holds a record's bytes: up to 100 KiB, in no copy of the global catalogue, read by nobody whom the
 /// object's own descriptor does not name.
@@ -148,13 +148,19 @@ impl<'a> Descriptors<'a> {
     fn judge_anew(&self, bytes: &[u8]) -> Result<Verdict, &'static str> {
         let descriptor = SecurityDescriptor::parse(bytes).map_err(|_| "its descriptor is damaged")?;
         let owner = descriptor.owner.ok_or("nobody owns it")?;
-        let is_taken = self.room == Room::Keys && self.taken.contains(&owner);
+        // Whoever writes the room's DACL can let himself add keys, too.
+        let is_taken =
+            self.room == Room::Keys && (self.taken.contains(&owner) || self.is_mere_elevator(&owner));
         let template_ok = [true, false].map(|is_key| {
             let meant = self.rooms.trustees.as_ref().map(|trustees| template(trustees, owner, is_key));
             !is_taken
                 && meant.is_some_and(|meant| !compare(&descriptor, &meant).iter().any(Deviation::widens))
         });
         Ok(Verdict { owner, template_ok })
+    }
+
+    fn is_mere_elevator(&self, owner: &Sid) -> bool {
+        self.rooms.trustees.as_ref().is_some_and(|trustees| trustees.is_mere_elevator(owner))
     }
 
     /// What the directory holds of a record.
@@ -172,6 +178,12 @@ impl<'a> Descriptors<'a> {
             Room::Keys => Shown::in_keys(found, self.rooms.rights.read)?,
             Room::Control => Shown::in_control(found)?,
         };
+        if self.room == Room::Control && is_in_exposures(&found.dn) && !is_exposure(&bytes) {
+            return Err(format!("it lies in the room of {EXPOSURES}, where an elevator put it, and is none"));
+        }
+        if self.room == Room::Keys && self.is_mere_elevator(&owner) && public == PublicPart::NotKept {
+            return Err(format!("{owner} wrote it, an elevator, of whom only {EXPOSURES} count"));
+        }
         let [key_ok, other_ok] = template_ok;
         let template_ok = if public == PublicPart::NotKept { other_ok } else { key_ok };
         let attested = Attestation { creator: Principal(owner.to_string()), created, template_ok };
@@ -240,6 +252,11 @@ pub(super) fn about(group: GroupId, bytes: &[u8]) -> Option<(KeyId, bool)> {
         Record::Status(status) => Some((status.key, status.change == Change::Destroyed)),
         _ => None,
     }
+}
+
+/// Whether these bytes say that keys are exposed.
+pub(super) fn is_exposure(bytes: &[u8]) -> bool {
+    matches!(Record::decode(bytes), Ok((_, Record::Exposed(_))))
 }
 
 /// The key whose record is stored here, whole or as far as it is shown.

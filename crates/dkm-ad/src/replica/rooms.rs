@@ -8,7 +8,7 @@ use crate::ldap::{Connection, Found, Scope, Search, all_of, any_of, equal};
 use crate::name;
 use crate::repository::{Greeting, Shared};
 use crate::roles;
-use crate::security::{Deviation, SecurityDescriptor, Trustees, compare};
+use crate::security::{Deviation, SecurityDescriptor, Sid, Trustees, compare};
 
 /// The class of records.
 pub(super) const CONTACT: &str = "contact";
@@ -18,6 +18,8 @@ pub(super) const CONTACT: &str = "contact";
 pub(crate) struct Rooms {
     keys: Place,
     control: Place,
+    /// The room of exposures, in a group with elevators.
+    pub(crate) exposures: Option<Place>,
     pub(super) rights: Rights,
     /// Who stands in the descriptors; none if that can't be read, and then no record equals its template.
     pub(crate) trustees: Option<Trustees>,
@@ -39,6 +41,27 @@ pub(crate) fn mark(group: GroupId, room: Room) -> String {
     format!("{group}/{room}")
 }
 
+/// What the room of exposures is called, in `control`: elevators write there.
+pub(crate) const EXPOSURES: &str = "exposures";
+
+/// What the room of exposures carries in `displayName`.
+pub(crate) fn exposures_mark(group: GroupId) -> String {
+    format!("{group}/{EXPOSURES}")
+}
+
+/// What any room of a group carries.
+pub(crate) fn marks(group: GroupId) -> [String; 3] {
+    let [one, other] = Room::ALL.map(|room| mark(group, room));
+    [one, other, exposures_mark(group)]
+}
+
+/// Whether an object of `control` lies in the room of exposures: by the name of what holds it, which those who add to it
+/// can't choose.
+pub(crate) fn is_in_exposures(dn: &str) -> bool {
+    let holder = name::parent(dn).and_then(|parent| parent.split(',').next());
+    holder.is_some_and(|holder| holder.eq_ignore_ascii_case(&format!("CN={EXPOSURES}")))
+}
+
 /// The search for a group's rooms. Their parent is invisible to readers, they themselves are not.
 pub(super) fn search(shared: &Shared, group: GroupId) -> Search {
     Search {
@@ -47,7 +70,7 @@ pub(super) fn search(shared: &Shared, group: GroupId) -> Search {
         // Creators add contacts with whatever names they like, and may not make containers.
         filter: all_of(vec![
             equal("objectClass", "container"),
-            any_of(Room::ALL.map(|room| equal("displayName", mark(group, room))).to_vec()),
+            any_of(marks(group).map(|mark| equal("displayName", mark)).to_vec()),
         ]),
         attributes: vec![
             "displayName",
@@ -101,18 +124,19 @@ impl Rooms {
         found: &[Found],
     ) -> Result<Self, RepositoryError> {
         let what = format!("group {group}");
-        let one = |room: Room| {
-            let mark = mark(group, room);
+        let one_or_none = |mark: String| {
             let mut those = found.iter().filter(|found| found.text("displayName") == Some(&mark));
             match (those.next(), those.next()) {
-                (Some(found), None) => Ok(found),
-                (None, _) => Err(shared.unseen(number, greeting.replica, group)),
+                (found, None) => Ok(found),
                 // Only who may make containers here could do that; what is meant is not for a client to guess.
-                (Some(_), Some(_)) => Err(RepositoryError::Unavailable {
+                _ => Err(RepositoryError::Unavailable {
                     location: shared.place(number),
-                    why: format!("two objects say that they are room {room} of {what}"),
+                    why: format!("two objects say that they are room {mark} of {what}"),
                 }),
             }
+        };
+        let one = |room: Room| {
+            one_or_none(mark(group, room))?.ok_or_else(|| shared.unseen(number, greeting.replica, group))
         };
         let (keys, control) = (one(Room::Keys)?, one(Room::Control)?);
         let place = |found: &Found| {
@@ -132,17 +156,21 @@ impl Rooms {
         // A creator who was taken out of the readers group sees which keys there are, and when the next one is due: it must
         // not make one that only it knows.
         let rights = Rights { read, create: read && may_add(keys), own: may_add(control) };
-        let deviations = deviations(trustees.as_ref(), keys, control);
+        let exposures = one_or_none(exposures_mark(group))?;
+        let deviations = deviations(trustees.as_ref(), keys, control, exposures);
         shared.has_seen(number, greeting.replica, group);
         let roles = digest(control.values("description"));
-        Ok(Self { keys: place(keys)?, control: place(control)?, rights, trustees, roles, deviations })
+        let exposures = exposures.map(place).transpose()?;
+        let (keys, control) = (place(keys)?, place(control)?);
+        Ok(Self { keys, control, exposures, rights, trustees, roles, deviations })
     }
 
-    /// A search in a room.
+    /// A search in a room; in `control`, also in the room of exposures there.
     pub(super) fn search(&self, room: Room) -> Search {
+        let is_deep = room == Room::Control && self.exposures.is_some();
         Search {
             base: name::by_guid(&self.at(room).guid),
-            scope: Scope::Children,
+            scope: if is_deep { Scope::Subtree } else { Scope::Children },
             filter: equal("objectClass", CONTACT),
             attributes: vec!["name", "displayName", "objectGUID", "uSNChanged"],
             paged: true,
@@ -161,24 +189,41 @@ fn digest<'a>(values: impl Iterator<Item = &'a [u8]>) -> [u8; 8] {
 
 /// How the rooms' descriptors differ from their templates. Without a list of who should have access, that is all that
 /// can be said.
-fn deviations(trustees: Option<&Trustees>, keys: &Found, control: &Found) -> Vec<(Room, Deviation)> {
+fn deviations(
+    trustees: Option<&Trustees>,
+    keys: &Found,
+    control: &Found,
+    exposures: Option<&Found>,
+) -> Vec<(Room, Deviation)> {
     let Some(trustees) = trustees else {
         return Vec::new();
     };
     let mut all = Vec::new();
-    for (room, found) in [(Room::Keys, keys), (Room::Control, control)] {
+    let rooms = [(Room::Keys, Some(keys)), (Room::Control, Some(control)), (Room::Control, exposures)];
+    for (at, (room, found)) in rooms.into_iter().enumerate() {
+        let Some(found) = found else { continue };
         let descriptor =
             found.bytes("nTSecurityDescriptor").and_then(|bytes| SecurityDescriptor::parse(bytes).ok());
         let Some(descriptor) = descriptor else {
             all.push((room, Deviation::NoDacl));
             continue;
         };
-        let owner = descriptor.owner.unwrap_or(crate::security::Sid::SYSTEM);
+        let owner = descriptor.owner.unwrap_or(Sid::SYSTEM);
         let template = match room {
             Room::Keys => trustees.keys(owner),
-            Room::Control => trustees.control(owner),
+            Room::Control if at == 1 => trustees.control(owner),
+            Room::Control => trustees.exposures(owner),
         };
-        all.extend(compare(&descriptor, &template).into_iter().map(|deviation| (room, deviation)));
+        let differs = compare(&descriptor, &template).into_iter();
+        // Somebody who was shut out by himself widens nothing for anybody; roles that are refused something are told.
+        let told = differs.filter(|deviation| !is_shut_out(trustees, deviation));
+        all.extend(told.map(|deviation| (room, deviation)));
     }
     all
+}
+
+/// Whether this is the refusal of an account that stands in no role.
+fn is_shut_out(trustees: &Trustees, deviation: &Deviation) -> bool {
+    matches!(deviation, Deviation::ExtraRefusal { refused }
+        if refused.trustee.parent() == Some(trustees.domain.sid) && !trustees.names(&refused.trustee))
 }

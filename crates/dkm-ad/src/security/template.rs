@@ -51,6 +51,11 @@ pub struct Trustees {
     pub administrators: Vec<Sid>,
     /// Who audits the group: sees what administrators see, and changes nothing.
     pub auditors: Vec<Sid>,
+    /// Who lets people in for a time: accounts, each by itself. They write down that keys are exposed, and shut accounts out
+    /// of the room of keys.
+    pub elevators: Vec<Sid>,
+    /// The group of temporary accounts, a member of the readers group; none in a group without elevators.
+    pub elevated: Option<Sid>,
 }
 
 /// Whose the object has to be.
@@ -110,12 +115,55 @@ pub fn audit_reads() -> AclSlot {
         .flagged(AceFlags::CONTAINER_INHERIT | AceFlags::SUCCESSFUL)]))
 }
 
+/// Each once, in the order of the first mention.
+fn once<'a>(sids: impl Iterator<Item = &'a Sid>) -> Vec<Sid> {
+    let mut all: Vec<Sid> = Vec::new();
+    for who in sids {
+        if !all.contains(who) {
+            all.push(*who);
+        }
+    }
+    all
+}
+
 /// The entries that every object of DKM has.
 fn base() -> Vec<Entry> {
     vec![
         Entry::allow(AccessMask::GENERIC_ALL, Sid::SYSTEM),
         Entry::allow(AccessMask::READ_CONTROL, Sid::OWNER_RIGHTS),
     ]
+}
+
+/// The container of temporary accounts: `elevators` make and delete them, and nobody else does anything.
+#[must_use]
+pub fn temporary(
+    domain: &Domain,
+    owner: Sid,
+    administrators: &[Sid],
+    auditors: &[Sid],
+    elevators: &[Sid],
+) -> Template {
+    let mut entries = base();
+    entries.extend(administrators.iter().chain(auditors).map(|who| Entry::allow(READ_ROOM, *who)));
+    for who in elevators {
+        entries.push(Entry::allow(READ_ROOM, *who));
+        let children = AccessMask::CREATE_CHILD | AccessMask::DELETE_CHILD;
+        entries.push(Entry::allow(children, *who).on(guid::CLASS_USER));
+    }
+    Template::new(owner, domain, entries)
+}
+
+/// A temporary account's object: `elevators` reset, disable and delete it, `onlookers` see it.
+#[must_use]
+pub fn temporary_account(domain: &Domain, owner: Sid, onlookers: &[Sid], elevators: &[Sid]) -> Template {
+    let mut entries = base();
+    entries.extend(onlookers.iter().map(|who| Entry::allow(READ_ROOM, *who)));
+    for who in elevators {
+        let manage = AccessMask::WRITE_PROPERTY | AccessMask::DELETE;
+        entries.push(Entry::allow(READ_ROOM | manage, *who));
+        entries.push(Entry::allow(AccessMask::CONTROL_ACCESS, *who).on(guid::RIGHT_RESET_PASSWORD));
+    }
+    Template::new(owner, domain, entries)
 }
 
 /// The repository's container. `administrators` create groups in it and open it to those who may list them; the
@@ -134,21 +182,44 @@ pub fn container(domain: &Domain, owner: Sid, administrators: &[Sid], listers: &
 
 impl Trustees {
     /// Those who see a group and need not be readers, each once.
-    fn onlookers(&self) -> Vec<Sid> {
-        let mut all: Vec<Sid> = Vec::new();
-        for who in self.owners.iter().chain(&self.administrators).chain(&self.auditors) {
-            if !all.contains(who) {
-                all.push(*who);
-            }
-        }
-        all
+    pub(crate) fn onlookers(&self) -> Vec<Sid> {
+        once(self.owners.iter().chain(&self.administrators).chain(&self.auditors))
+    }
+
+    /// Those who see everything but keys: onlookers and elevators, each once.
+    fn watchers(&self) -> Vec<Sid> {
+        let lists = [&self.owners, &self.administrators, &self.auditors, &self.elevators];
+        once(lists.into_iter().flatten())
+    }
+
+    /// Whether somebody stands in this list in any role.
+    #[must_use]
+    pub fn names(&self, sid: &Sid) -> bool {
+        let lists = [
+            &self.former,
+            &self.creators,
+            &self.owners,
+            &self.erasers,
+            &self.administrators,
+            &self.auditors,
+            &self.elevators,
+        ];
+        [self.readers, self.recovery].contains(sid)
+            || self.elevated.as_ref() == Some(sid)
+            || lists.iter().any(|list| list.contains(sid))
+    }
+
+    /// Whether this account lets people in, and makes no keys.
+    #[must_use]
+    pub fn is_mere_elevator(&self, sid: &Sid) -> bool {
+        self.elevators.contains(sid) && !self.creators.contains(sid)
     }
 
     /// A room that readers and onlookers see, and where the recovery group may write the DACL.
     fn room(&self) -> Vec<Entry> {
         let mut entries = base();
         entries.extend(self.all_readers().map(|who| Entry::allow(READ_ROOM, *who)));
-        entries.extend(self.onlookers().into_iter().map(|who| Entry::allow(READ_ROOM, who)));
+        entries.extend(self.watchers().into_iter().map(|who| Entry::allow(READ_ROOM, who)));
         // It has to find what it puts right. No key is in these attributes.
         entries.push(Entry::allow(READ_ROOM | AccessMask::WRITE_DAC, self.recovery));
         entries
@@ -189,8 +260,18 @@ impl Trustees {
             let erase =
                 |who: &Sid| Ace::Entry(Entry::allow(AccessMask::DELETE_CHILD, *who).on(guid::CLASS_CONTACT));
             dacl.entries.extend(self.erasers.iter().map(erase));
+            // A refusal on the room ends reading at once, on connections that are open too.
+            let shut = |who: &Sid| Ace::Entry(Entry::allow(AccessMask::WRITE_DAC, *who));
+            dacl.entries.extend(self.elevators.iter().map(shut));
         }
         template
+    }
+
+    /// The room of exposures, inside of `control`: as that, but elevators add. It is a room of its own because not every
+    /// domain controller says truly who made an object, and what is in `control` counts as an owner's.
+    #[must_use]
+    pub fn exposures(&self, owner: Sid) -> Template {
+        self.record_room(owner, &self.elevators)
     }
 
     /// The room `control`: readers read, owners add. The recovery group may write down another readers group.
@@ -229,7 +310,7 @@ impl Trustees {
     #[must_use]
     pub fn control_record(&self, creator: Sid) -> Template {
         let mut entries = self.record();
-        entries.extend(self.onlookers().into_iter().map(|who| Entry::allow(READ_RECORD, who)));
+        entries.extend(self.watchers().into_iter().map(|who| Entry::allow(READ_RECORD, who)));
         // It reads what the group is called.
         entries.push(Entry::allow(READ_RECORD | AccessMask::WRITE_DAC, self.recovery));
         Template::new(creator, &self.domain, entries)
@@ -251,6 +332,19 @@ impl Trustees {
         let write = |who: &Sid| Entry::allow(AccessMask::WRITE_PROPERTY, *who).on(guid::ATTRIBUTE_MEMBER);
         entries.extend(self.owners.iter().chain(&self.administrators).map(write));
         Template::new(owner, &self.domain, entries)
+    }
+
+    /// The object of the group of temporary accounts: as the readers group's, but elevators write its members too.
+    #[must_use]
+    pub fn elevated_group(&self, owner: Sid) -> Template {
+        let mut template = self.readers_group(owner);
+        if let AclSlot::Present(dacl) = &mut template.descriptor.dacl {
+            let write = |who: &Sid| {
+                Ace::Entry(Entry::allow(AccessMask::WRITE_PROPERTY, *who).on(guid::ATTRIBUTE_MEMBER))
+            };
+            dacl.entries.extend(self.elevators.iter().map(write));
+        }
+        template
     }
 
     /// The recovery group's own object: as the readers group's, but only administrators write its members.
@@ -288,6 +382,8 @@ mod tests {
             erasers: Vec::new(),
             administrators: vec![sid("S-1-5-21-1-2-3-512")],
             auditors: Vec::new(),
+            elevators: Vec::new(),
+            elevated: None,
         }
     }
 
@@ -379,6 +475,56 @@ mod tests {
         // Who is it twice stands there once.
         let twice = Trustees { auditors: with.owners.clone(), ..trustees() };
         assert_eq!(text(&twice.key_record(owner)), text(&trustees().key_record(owner)));
+    }
+
+    #[test]
+    fn elevators_write_members_and_control_records_and_have_no_part_in_keys() {
+        let elevators = vec![sid("S-1-5-21-1-2-3-1600")];
+        let with = Trustees { elevators, elevated: Some(sid("S-1-5-21-1-2-3-1601")), ..trustees() };
+        let owner = with.owners[0];
+        let added = |template: fn(&Trustees, Sid) -> Template, entries: &[&str]| {
+            let (mut all, before) = (text(&template(&with, owner)), text(&template(&trustees(), owner)));
+            for entry in entries {
+                assert!(all.contains(entry), "{all}");
+                all = all.replacen(entry, "", 1);
+            }
+            assert_eq!(all, before);
+        };
+        let contact = "5cb41ed0-0e4c-11d0-a286-00aa003049e2";
+        let member = "bf9679c0-0de6-11d0-a285-00aa003049e2";
+        let see = "(A;;LCRPLORC;;;#1600)";
+        added(Trustees::key_record, &[]);
+        added(Trustees::recovery_group, &[]);
+        added(Trustees::group, &[see]);
+        added(Trustees::readers_group, &[see]);
+        added(Trustees::keys, &[see, "(A;;WD;;;#1600)"]);
+        added(Trustees::control, &[see]);
+        let exposures = text(&with.exposures(owner));
+        assert!(exposures.contains(&format!("(OA;;CC;{contact};;#1600)")), "{exposures}");
+        assert_eq!(exposures.matches(contact).count(), 1, "{exposures}");
+        added(Trustees::control_record, &["(A;;RPRC;;;#1600)"]);
+        let elevated = text(&with.elevated_group(owner));
+        let readers = text(&with.readers_group(owner));
+        assert_eq!(elevated.strip_prefix(&readers), Some(&*format!("(OA;;WP;{member};;#1600)")));
+    }
+
+    #[test]
+    fn temporary_accounts_are_their_elevators_alone() {
+        let (admins, elevator) = (sid("S-1-5-21-1-2-3-512"), sid("S-1-5-21-1-2-3-1600"));
+        let domain = trustees().domain;
+        let user = "bf967aba-0de6-11d0-a285-00aa003049e2";
+        assert_eq!(
+            text(&temporary(&domain, admins, &[admins], &[], &[elevator])),
+            format!(
+                "O:DAG:DAD:PAI(A;;GA;;;SY)(A;;RC;;;OW)(A;;LCRPLORC;;;DA)(A;;LCRPLORC;;;#1600)\
+                 (OA;;CCDC;{user};;#1600)"
+            )
+        );
+        assert_eq!(
+            text(&temporary_account(&domain, elevator, &[admins], &[elevator])),
+            "O:#1600G:DAD:PAI(A;;GA;;;SY)(A;;RC;;;OW)(A;;LCRPLORC;;;DA)(A;;LCRPWPLOSDRC;;;#1600)\
+             (OA;;CR;00299570-246d-11d0-a768-00aa006e0529;;#1600)"
+        );
     }
 
     #[test]

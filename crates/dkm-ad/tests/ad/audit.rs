@@ -99,7 +99,7 @@ fn paths<'r>(report: &'r Report, kind: PathKind, who: &str) -> Vec<&'r Finding> 
 }
 
 /// An account has a path of this kind that fails the audit, in which these words occur.
-fn fails(report: &Report, kind: PathKind, who: &Account, words: &str) -> Result<()> {
+pub(crate) fn fails(report: &Report, kind: PathKind, who: &Account, words: &str) -> Result<()> {
     let is_told = paths(report, kind, &who.sid)
         .iter()
         .any(|finding| finding.is_failure() && finding.to_string().contains(words));

@@ -8,6 +8,7 @@ mod attacks;
 mod audit;
 mod conformance;
 mod doctor;
+mod elevation;
 mod owners;
 mod person;
 mod refresh;
@@ -30,6 +31,9 @@ fn main() -> ExitCode {
         audit::PATHS,
         conformance::TESTS,
         doctor::TESTS,
+        elevation::TESTS,
+        elevation::MISUSE,
+        elevation::ROLES,
         owners::TESTS,
         refresh::TESTS,
         removal::TESTS,

@@ -46,6 +46,7 @@ impl Scene {
                 creators: vec![stage.maker.sam.clone()],
                 owners: vec![stage.maker.sam.clone(), keeper.sam.clone()],
                 auditors: vec![stage.auditors.sam.clone()],
+                elevators: Vec::new(),
             },
         };
         let group = stage.client(&stage.maker)?.create_group(new)?;

@@ -60,6 +60,14 @@ impl Person {
         })
     }
 
+    /// With the tickets in a file.
+    pub(crate) fn with_cache(stage: &Stage, cache: &std::path::Path) -> Result<Self> {
+        stage.with(|domain| {
+            let env = domain.env_with(cache);
+            Ok(Self { url: domain.ldap_url(), env, sign_in: &["-Q", "-Y", "GSSAPI"] })
+        })
+    }
+
     pub(crate) fn administrator(stage: &Stage) -> Result<Self> {
         let administrator = stage.with(|domain| {
             let administrator = domain.admin().clone();

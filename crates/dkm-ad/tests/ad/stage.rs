@@ -25,6 +25,8 @@ pub(crate) struct Stage {
     pub(crate) maker: Account,
     /// May see every group, and audits those that name it.
     pub(crate) auditors: dkm_testbed::Group,
+    /// Lets people in for a time, in groups that name it.
+    pub(crate) elevator: Account,
     /// The domain's administrator.
     pub(crate) administrator: (String, String),
     next: AtomicU32,
@@ -53,6 +55,7 @@ impl Stage {
         std::fs::copy(domain.krb5_conf(), configuration)?;
         let maker = domain.add_user("svc-maker")?;
         let auditors = domain.add_group("dkm-auditors")?;
+        let elevator = domain.add_user("svc-dkmd")?;
         let url: AdUrl = url.parse()?;
         let admin = domain.admin();
         let administrator = (admin.principal.clone(), admin.password.clone());
@@ -63,13 +66,19 @@ impl Stage {
             url,
             maker,
             auditors,
+            elevator,
             administrator,
             next: AtomicU32::new(0),
             turn: RwLock::new(()),
         };
         let repository = stage.open_as_administrator()?;
-        dkm_ad::init::plan(&repository, &["svc-maker".to_owned()], &["dkm-auditors".to_owned()])?
-            .carry_out()?;
+        dkm_ad::init::plan(
+            &repository,
+            &["svc-maker".to_owned()],
+            &["dkm-auditors".to_owned()],
+            &["svc-dkmd".to_owned()],
+        )?
+        .carry_out()?;
         stage.with(Domain::replicate)?;
         STAGE.set(stage).map_err(|_| anyhow!("a domain was set up before"))
     }
@@ -165,6 +174,7 @@ impl Stage {
                 creators: vec![founder.sam.clone()],
                 owners: vec![founder.sam.clone()],
                 auditors: vec![self.auditors.sam.clone()],
+                elevators: Vec::new(),
             },
         };
         Ok(self.client(founder)?.create_group(new)?)

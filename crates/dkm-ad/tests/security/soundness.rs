@@ -20,6 +20,8 @@ fn templates() -> Vec<Template> {
         erasers: vec![account(1300)],
         administrators: vec![account(512)],
         auditors: Vec::new(),
+        elevators: Vec::new(),
+        elevated: None,
     };
     vec![
         trustees.key_record(account(1200)),

@@ -17,6 +17,7 @@ use crate::shell::Shell;
 #[command(after_long_help = "\
 Examples:
   dkm ad init --repository ad://example.com --makers 'DKM Makers' --auditors 'DKM Auditors'
+  dkm ad init --repository ad://example.com --makers 'DKM Makers' --elevators svc-dkmd
   dkm ad init --repository 'ad://example.com/OU=Keys?dc=dc1.example.com' --dry-run > dkm.ldif")]
 pub(crate) struct Arguments {
     /// Who may make groups, beside the Domain Admins: an account or a security group. Repeatable
@@ -25,6 +26,10 @@ pub(crate) struct Arguments {
     /// Who sees which groups there are, to audit those that name it too: an account or a security group. Repeatable
     #[arg(long, value_name = "WHO")]
     auditors: Vec<String>,
+    /// Who lets people in for a time: dkmd's account. Makes a container of temporary accounts, which nobody else may fill;
+    /// dkm group create --elevators names it for each group. Repeatable
+    #[arg(long, value_name = "WHO")]
+    elevators: Vec<String>,
     /// Change nothing: write the objects as LDIF, each with its descriptor in SDDL, for an administrator to make
     #[arg(long)]
     dry_run: bool,
@@ -38,7 +43,8 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     };
     let url = url.parse().map_err(|error: dkm_ad::ParseAdUrlError| Failure::usage(error.to_string()))?;
     let repository = AdRepository::open(url, None, Limits::default()).map_err(dkm::Error::from)?;
-    let plan = init::plan(&repository, &arguments.makers, &arguments.auditors).map_err(dkm::Error::from)?;
+    let plan = init::plan(&repository, &arguments.makers, &arguments.auditors, &arguments.elevators)
+        .map_err(dkm::Error::from)?;
     let objects: Vec<_> =
         plan.objects.iter().map(|object| json!({"dn": object.dn, "sddl": object.sddl})).collect();
     if arguments.dry_run {

@@ -34,7 +34,7 @@ Examples:
   dkm --repository https://keys.example.com group create mail --readers service:mail-1 \\
       --readers service:dkmd --roster roster.toml
   dkm --repository ad://example.com group create mail --members 'DKM Exchange Servers' \\
-      --creators svc-mail-1 --creators svc-mail-2 --owners 'DKM Owners'")]
+      --creators svc-mail-1 --creators svc-mail-2 --owners 'DKM Owners' --elevators svc-dkmd")]
 pub(crate) struct Arguments {
     /// Name: 1 to 128 of a-z, 0-9, '.', '_' and '-'
     #[arg(value_name = "NAME")]
@@ -56,6 +56,10 @@ pub(crate) struct Arguments {
     /// dkm ad init --auditors names them too, for dkm group audit. Repeatable
     #[arg(long, value_name = "WHO")]
     auditors: Vec<String>,
+    /// Active Directory: who lets people in for a time, by temporary accounts: dkmd's account, which dkm ad init --elevators
+    /// names too. It reads no key itself, and can let anybody in. Repeatable
+    #[arg(long, value_name = "ACCOUNT")]
+    elevators: Vec<String>,
     /// What the group is for
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
@@ -84,6 +88,7 @@ pub(crate) fn run(arguments: Arguments, shell: &Shell) -> Result {
         creators: arguments.creators,
         owners: arguments.owner,
         auditors: arguments.auditors,
+        elevators: arguments.elevators,
     };
     let wraps = policy.wrap == Wrap::RootKey;
     let new = NewGroup { name: arguments.name, description: arguments.description, policy, access };

@@ -178,6 +178,7 @@ pub(super) fn fill(stage: &Stage<'_>) -> Result<(), SetupError> {
             owners: vec![service],
             // They see the policy and roster that they approve under, and no key.
             auditors: people().map(|name| format!("person:{name}")).collect(),
+            elevators: Vec::new(),
         },
     };
     let group = client.create_group_with_roster(new, roster(stage)?).map_err(step("making the group"))?;

@@ -274,6 +274,8 @@ pub struct GroupAccess {
     pub owners: Vec<String>,
     /// Who sees everything but key material, to audit the group. Only Active Directory has auditors.
     pub auditors: Vec<String>,
+    /// Who lets people in for a time, by temporary accounts. Only Active Directory has elevators.
+    pub elevators: Vec<String>,
 }
 
 /// One line on access to a group.

@@ -129,6 +129,8 @@ fn the_templates_do_what_they_say() {
         erasers: Vec::new(),
         administrators: vec![sid(512)],
         auditors: Vec::new(),
+        elevators: Vec::new(),
+        elevated: None,
     };
     let reader = Token::authenticated([sid(2000), sid(1100)]);
     let creator = Token::authenticated([sid(1200), sid(1100)]);

@@ -20,6 +20,8 @@ fn trustees() -> Trustees {
         erasers: Vec::new(),
         administrators: vec![sid("S-1-5-21-1-2-3-512")],
         auditors: Vec::new(),
+        elevators: Vec::new(),
+        elevated: None,
     }
 }
 

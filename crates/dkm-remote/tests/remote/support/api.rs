@@ -150,7 +150,10 @@ impl Api {
             ("PUT", ["groups", id]) => {
                 let wire::Access { readers, creators, owners, auditors } =
                     serde_json::from_slice(&request.body).unwrap();
-                replica.create_group(group(id), &GroupAccess { readers, creators, owners, auditors })?;
+                replica.create_group(
+                    group(id),
+                    &GroupAccess { readers, creators, owners, auditors, ..GroupAccess::default() },
+                )?;
                 json(201, &())
             }
             ("POST", ["groups", id, "announcement"]) => {

@@ -74,6 +74,11 @@ fn resolve(place: &Place, access: &GroupAccess) -> Result<Ownership, RepositoryE
             "a directory has no auditors: whoever may look at its files sees what an audit would".to_owned(),
         ));
     }
+    if !access.elevators.is_empty() {
+        return Err(RepositoryError::Invalid(
+            "a directory has no elevators: nobody is let in for a time by its permissions".to_owned(),
+        ));
+    }
     let uid = match &access.owners[..] {
         [] => me.as_raw(),
         [name] => match accounts::user_id(name) {
