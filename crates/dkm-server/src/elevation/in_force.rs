@@ -1,14 +1,21 @@
 //! What is in force in a group, as its records say now.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use dkm_core::policy::PolicyChain;
 use dkm_core::record::{PolicyRecord, Record, RosterRecord};
 use dkm_core::roster::{Roster, RosterChain};
 use dkm_core::{Attestation, Digest, GroupId, Principal, Room, Timestamp};
 use dkm_lockbox::{InForce, Verify};
+use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::problem::Problem;
 use crate::server::Server;
-use crate::store::records;
+use crate::store::records::{self, Mark};
+
+/// Most groups whose control records are kept decoded.
+const KNOWN_MAX: usize = 1024;
 
 /// The chains of a group's policies and rosters.
 #[derive(Debug)]
@@ -30,14 +37,23 @@ impl Chains {
     }
 }
 
-impl Server {
-    /// Reads a group's chains.
-    pub(super) fn chains(&self, group: GroupId, at: Timestamp) -> Result<Chains, Problem> {
-        let all = self.store().read(|c| records::all(c, group, Room::Control))?;
-        let mut genesis = None;
-        let mut policies: Vec<(Digest, PolicyRecord, Attestation)> = Vec::new();
-        let mut rosters: Vec<(Digest, RosterRecord, Attestation)> = Vec::new();
-        for (slot, stored) in all {
+/// What the control records of a group say, decoded.
+#[derive(Debug, Default)]
+struct Control {
+    genesis: Option<Digest>,
+    policies: Vec<(Digest, PolicyRecord, Attestation)>,
+    rosters: Vec<(Digest, RosterRecord, Attestation)>,
+}
+
+/// The same of groups that were asked for, each with how far its records were read: records are only ever added, so that it
+/// holds until there are more.
+#[derive(Debug, Default)]
+pub(super) struct Controls(Mutex<BTreeMap<GroupId, (Mark, Arc<Control>)>>);
+
+impl Control {
+    fn read(connection: &Connection, group: GroupId) -> rusqlite::Result<Self> {
+        let mut control = Self::default();
+        for (slot, stored) in records::all(connection, group, Room::Control)? {
             let Ok((of, record)) = Record::decode(&stored.bytes) else { continue };
             if of != group {
                 continue;
@@ -50,15 +66,47 @@ impl Server {
             let (digest, place) = (Digest::of(&stored.bytes), record.slot(group, 0));
             match record {
                 // There is one slot for it, so there is one pin, for ever.
-                Record::Group(record) if slot == place.as_str() => genesis = record.roster_genesis,
-                Record::Policy(record) => policies.push((digest, record, attested)),
-                Record::Roster(record) => rosters.push((digest, record, attested)),
+                Record::Group(record) if slot == place.as_str() => control.genesis = record.roster_genesis,
+                Record::Policy(record) => control.policies.push((digest, record, attested)),
+                Record::Roster(record) => control.rosters.push((digest, record, attested)),
                 _ => {}
             }
         }
-        let policies = PolicyChain::resolve(policies.iter().map(|(d, r, a)| (*d, r, a)));
-        let rosters = rosters.iter().map(|(d, r, a)| (*d, r, a));
-        let rosters = RosterChain::resolve(rosters, group, genesis, at, &|line, message, armored| {
+        Ok(control)
+    }
+}
+
+impl Controls {
+    /// What is stored now.
+    fn of(&self, connection: &Connection, group: GroupId) -> rusqlite::Result<Arc<Control>> {
+        let Some(mark) = records::mark(connection, group, Room::Control).optional()? else {
+            return Ok(Arc::default());
+        };
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, control)) = known().get(&group).filter(|(at, _)| *at == mark) {
+            return Ok(Arc::clone(control));
+        }
+        let control = Arc::new(Control::read(connection, group)?);
+        let mut known = known();
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(group, (mark, Arc::clone(&control)));
+        Ok(control)
+    }
+}
+
+impl Server {
+    /// Reads a group's chains.
+    pub(super) fn chains(&self, group: GroupId, at: Timestamp) -> Result<Chains, Problem> {
+        let control = self.store().read(|c| {
+            // What is marked is what is read.
+            let tx = c.unchecked_transaction()?;
+            self.elevation().controls.of(&tx, group)
+        })?;
+        let policies = PolicyChain::resolve(control.policies.iter().map(|(d, r, a)| (*d, r, a)));
+        let rosters = control.rosters.iter().map(|(d, r, a)| (*d, r, a));
+        let rosters = RosterChain::resolve(rosters, group, control.genesis, at, &|line, message, armored| {
             self.elevation().memo.verify(line, RosterRecord::NAMESPACE, message, armored)
         });
         Ok(Chains { group, policies, rosters })
