@@ -258,8 +258,10 @@ impl Store {
     /// # Errors
     /// The database can't be read.
     pub fn last_leaf(&self) -> rusqlite::Result<Option<u64>> {
-        self.read(|c| c.query_row("SELECT last_leaf FROM meta", [], |row| row.get::<_, i64>(0)))
-            .map(|leaf| u64::try_from(leaf).ok())
+        self.read(|c| {
+            c.prepare_cached("SELECT last_leaf FROM meta")?.query_row([], |row| row.get::<_, i64>(0))
+        })
+        .map(|leaf| u64::try_from(leaf).ok())
     }
 
     /// Puts up with a database that is not what its log says: readers' marks say nothing any more, and no request for
