@@ -4,6 +4,7 @@
 
 mod domain;
 mod files;
+mod log;
 mod measure;
 mod memory;
 mod parts;
@@ -13,6 +14,7 @@ mod raw;
 mod refresh;
 mod report;
 mod ring;
+mod served;
 
 use std::path::PathBuf;
 
@@ -28,6 +30,12 @@ struct Arguments {
     /// The `dkm` command to measure
     #[arg(long)]
     dkm: PathBuf,
+    /// The `dkmd` program to measure
+    #[arg(long)]
+    dkmd: PathBuf,
+    /// A folder on a disk, for servers
+    #[arg(long)]
+    disk: PathBuf,
     /// Measure for a shorter time
     #[arg(long)]
     quick: bool,
@@ -45,6 +53,13 @@ struct Arguments {
     refreshes: Option<Vec<String>>,
 }
 
+impl Arguments {
+    fn place(&self) -> served::Place {
+        let (program, disk) = (self.dkmd.clone(), self.disk.clone());
+        served::Place { program, disk, quick: self.quick }
+    }
+}
+
 type Measurement = fn(&Arguments, Effort) -> Result<Vec<Section>>;
 
 const MEASUREMENTS: &[(&str, Measurement)] = &[
@@ -55,6 +70,11 @@ const MEASUREMENTS: &[(&str, Measurement)] = &[
     ("ring", |_, effort| one(ring::ring(effort))),
     ("threads", |_, effort| one(memory::threads(effort))),
     ("overhead", |_, _| one(memory::overhead())),
+    ("log", |arguments, effort| one(log::log(arguments.quick, effort))),
+    ("dkmd-reads", |arguments, _| one(served::reads(&arguments.place()))),
+    ("dkmd-brokered", |arguments, _| one(served::brokered(&arguments.place()))),
+    ("dkmd-grants", |arguments, _| one(served::grants(&arguments.place()))),
+    ("dkmd-soak", |arguments, _| one(served::soak(&arguments.place()))),
     ("domain", |arguments, _| domain::sections(&arguments.dkm, arguments.quick)),
 ];
 

@@ -23,11 +23,12 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    setup::need(&[setup::AGE])?;
+    setup::need(&[setup::AGE, setup::SSH_KEYGEN])?;
     setup::need(setup::DOMAIN)?;
     setup::cargo_tool("rage", "rage")?;
-    // The command itself, whose time and memory are measured from outside.
-    shell::run(shell::cargo().args(["build", "--locked", "--release", "--package", "dkm-cli"]))?;
+    // The programs themselves, whose time and memory are measured from outside.
+    let programs = ["--package", "dkm-cli", "--package", "dkm-server"];
+    shell::run(shell::cargo().args(["build", "--locked", "--release"]).args(programs))?;
     let mut bench = shell::cargo();
     bench
         .args(["run", "--locked", "--release", "--manifest-path", "bench/Cargo.toml"])
@@ -36,7 +37,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .arg(shell::target())
         .arg("--")
         .arg("--dkm")
-        .arg(shell::target().join("release/dkm"));
+        .arg(shell::target().join("release/dkm"))
+        .arg("--dkmd")
+        .arg(shell::target().join("release/dkmd"))
+        .arg("--disk")
+        .arg(shell::target().join("bench"));
     if arguments.quick {
         bench.arg("--quick");
     }

@@ -9,7 +9,7 @@ use dkm_core::Digest;
 use crate::answer::verify_sshsig;
 
 /// Most signatures that are remembered.
-const MAX: usize = 4096;
+const MAX: usize = 65_536;
 
 /// Remembers which signatures are good. What it is asked is all that a signature depends on: key, namespace, message and
 /// signature, each bit of them, so that an answer is as good as another computation. What is not good is not remembered.

@@ -205,12 +205,12 @@ impl Collector for Present {
 }
 
 impl Server {
-    async fn present(&self) -> Present {
+    fn present(&self) -> Present {
         let log = self.audit().log();
         Present {
             log: log.figures(),
             log_size: self.audit().size().ok(),
-            open: self.open_requests().await,
+            open: self.open_requests(),
             authority_end: self.authority().not_after().map(|at| at.0 / 1000),
             is_up: [
                 ("up_database", self.store().last_leaf().is_ok() && self.catalog().is_ok()),
@@ -224,9 +224,9 @@ impl Server {
     ///
     /// # Errors
     /// It can't be written, which does not happen to a text in memory.
-    pub(crate) async fn metrics_text(&self) -> Result<String> {
+    pub(crate) fn metrics_text(&self) -> Result<String> {
         let mut present = Registry::with_prefix("dkm");
-        present.register_collector(Box::new(self.present().await));
+        present.register_collector(Box::new(self.present()));
         let mut out = String::new();
         text::encode_registry(&mut out, &self.metrics().registry)?;
         text::encode_registry(&mut out, &present)?;
@@ -245,7 +245,7 @@ pub(crate) fn router(server: &Arc<Server>) -> axum::Router {
 }
 
 async fn show(State(server): State<Arc<Server>>) -> Response {
-    match server.metrics_text().await {
+    match server.metrics_text() {
         Ok(text) => ([(header::CONTENT_TYPE, KIND)], text).into_response(),
         Err(_) => Problem::unavailable("the metrics can't be written").into_response(),
     }

@@ -135,10 +135,19 @@ impl From<dkm_audit::store::Error> for Problem {
     }
 }
 
+fn is_moved(error: &rusqlite::Error) -> bool {
+    let moved = rusqlite::ffi::SQLITE_READONLY_DBMOVED;
+    matches!(error, rusqlite::Error::SqliteFailure(failed, _) if failed.extended_code == moved)
+}
+
 impl From<rusqlite::Error> for Problem {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::no_space("no space left for the server's database"),
+            Some(_) if is_moved(&error) => Self::unavailable(
+                "the server's database was moved, removed or replaced while it was in use",
+            )
+            .advice("put back the one that was there; if it is lost, stop the server: dkmd check says more"),
             Some(rusqlite::ErrorCode::ReadOnly) => Self::unavailable("the server's database is read-only"),
             // What SQLite says of a statement may quote values.
             Some(code) => Self::unavailable(format!("the server's database failed: {code:?}")),

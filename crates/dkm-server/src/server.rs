@@ -332,7 +332,7 @@ impl Server {
     ///
     /// # Errors
     /// The refusal, or that it can't be said at the moment.
-    pub async fn still_reads(&self, caller: &Caller, group: GroupId) -> Result<(), Problem> {
+    pub fn still_reads(&self, caller: &Caller, group: GroupId) -> Result<(), Problem> {
         let ended =
             || Problem::denied(format!("{} may not read keys of group {group} any more", caller.name()));
         let catalog = self.catalog()?;
@@ -341,7 +341,7 @@ impl Server {
             return Err(ended());
         }
         if let Some(grant) = caller.grant() {
-            return self.goes_on_for(&account, grant.request).await.map(|_| ());
+            return self.goes_on_for(&account, grant.request).map(|_| ());
         }
         let groups = catalog.groups_of(&account);
         let reads = catalog.rights(group, &account, &groups).is_some_and(|rights| rights.read);

@@ -7,7 +7,7 @@ use dkm::blocking::{Client, Group, Options};
 use dkm::repository::{Put, Repository, RepositoryError};
 use dkm::root_key::{FileRootKeys, RootKeyProvider};
 use dkm::{ErrorKind, Plaintext, Rosters};
-use dkm_ad::elevation::{ElevationError, Elevator};
+use dkm_ad::elevation::{ElevationError, Elevator, LEAST_MS};
 use dkm_ad::{AdRepository, AdUrl, Limits};
 use dkm_core::record::{ExposedRecord, Record};
 use dkm_core::{Attestation, Context, GroupId, RequestId, Room, Timestamp};
@@ -44,7 +44,10 @@ fn of_repository(error: RepositoryError) -> Problem {
 }
 
 fn of_elevator(error: &ElevationError) -> Problem {
-    Problem::unavailable(error.to_string())
+    match error {
+        ElevationError::TooShort { .. } => Problem::conflict(error.to_string()),
+        _ => Problem::unavailable(error.to_string()),
+    }
 }
 
 fn options() -> Options {
@@ -157,6 +160,10 @@ impl Domain for ActiveDirectory {
             "that the keys of group {group} are exposed is not written down: {last}; no credentials are given out"
         ))
         .advice("name the server's account among the group's elevators (dkm group create --elevators)"))
+    }
+
+    fn least_ms(&self) -> u64 {
+        LEAST_MS
     }
 
     fn issue(&self, group: GroupId, request: RequestId, until: Timestamp) -> Result<Tickets, Problem> {

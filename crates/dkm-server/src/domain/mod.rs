@@ -45,6 +45,9 @@ pub trait Domain: fmt::Debug + Send + Sync {
     /// It is not known to be there.
     fn expose(&self, group: GroupId, exposed: &ExposedRecord) -> Result<(), Problem>;
 
+    /// The least time that tickets can be got for, in milliseconds.
+    fn least_ms(&self) -> u64;
+
     /// Makes a temporary account in the readers group, gets tickets that end at `until` or before, and closes the account.
     ///
     /// # Errors

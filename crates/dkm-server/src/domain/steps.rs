@@ -11,6 +11,7 @@ use dkm_remote::wire::elevation::ControlRecord;
 use super::{Domain, Tickets};
 use crate::actions::Action;
 use crate::caller::Caller;
+use crate::elevation::StepDetail;
 use crate::problem::Problem;
 use crate::server::{About, Server};
 
@@ -87,6 +88,17 @@ impl Server {
                 "the keys of group {group} are at this server: a certificate reads them, not tickets"
             )));
         };
+        let left = until.since(self.elevation().highest());
+        if left < domain.least_ms() {
+            // Before keys count as exposed for nothing.
+            let problem = Problem::conflict(format!(
+                "access ends in {} s, and a domain gives tickets for {} s and more: ask for longer",
+                left / 1_000,
+                domain.least_ms() / 1_000
+            ));
+            let detail = StepDetail::default();
+            return self.deny_step(caller, group, request, (Action::IssueTickets, detail), problem).await;
+        }
         let grant: Option<GrantRef> = request.to_string().parse().ok();
         let about =
             |detail: String| About { group: Some(group), grant: grant.clone(), ..About::plain(detail) };
@@ -107,7 +119,8 @@ impl Server {
             .outside(caller, Action::IssueTickets, about, move || there.issue(group, request, until))
             .await?;
         // Recording and making them may have taken long.
-        if let Err(ended) = self.goes_on_for(&account, request).await {
+        let goes_on = self.freshen(group).await.and_then(|()| self.goes_on_for(&account, request));
+        if let Err(ended) = goes_on {
             self.end_tickets(group, request).await?;
             return Err(ended);
         }

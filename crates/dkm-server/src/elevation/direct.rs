@@ -26,13 +26,13 @@ impl Server {
     ///
     /// # Errors
     /// It does not, or that can't be said now.
-    pub(crate) async fn goes_on(
+    pub(crate) fn goes_on(
         &self,
         caller: &Caller,
         request: RequestId,
     ) -> Result<(GroupId, Timestamp), Problem> {
         match caller.account() {
-            Some(account) => self.goes_on_for(account, request).await,
+            Some(account) => self.goes_on_for(account, request),
             None => Err(Problem::denied(format!("{} was given nothing", caller.name()))),
         }
     }
@@ -41,20 +41,19 @@ impl Server {
     ///
     /// # Errors
     /// As there.
-    pub(crate) async fn goes_on_for(
+    pub(crate) fn goes_on_for(
         &self,
         account: &Account,
         request: RequestId,
     ) -> Result<(GroupId, Timestamp), Problem> {
-        let (group, account) = (self.group_of(request).await?, account.to_string());
-        self.freshen(group).await?;
-        let lockbox = self.elevation().group(group);
-        let lockbox = lockbox.lock().await;
+        let (group, account) = (self.group_of(request)?, account.to_string());
         let at = self.elevation().time()?;
         let chains = self.chains(group, at)?;
         let verify = self.verifier();
         let in_force = self.in_force(&chains, &verify)?;
-        let until = lockbox.get(request).and_then(|elevation| elevation.goes_on(&account, at, &in_force));
+        let until = self.elevation().requests(group).look(|lockbox| {
+            lockbox.get(request).and_then(|elevation| elevation.goes_on(&account, at, &in_force))
+        });
         until.map(|until| (group, until)).map_err(|refusal| problem(&refusal))
     }
 
@@ -99,7 +98,7 @@ impl Server {
         })
         .await?;
         // Recording may have taken long.
-        self.goes_on_for(&account, request).await?;
+        self.goes_on_for(&account, request)?;
         Ok((account, issued))
     }
 
@@ -113,11 +112,10 @@ impl Server {
         request: RequestId,
         action: Action,
     ) -> Result<(GroupId, Account, (Timestamp, Timestamp)), Problem> {
-        let group = self.group_of(request).await?;
+        let group = self.group_of(request)?;
+        self.freshen(group).await?;
         let interval = match caller.account() {
-            Some(account) => {
-                self.direct_interval(account, group, request).await.map(|i| (account.clone(), i))
-            }
+            Some(account) => self.direct_interval(account, group, request).map(|i| (account.clone(), i)),
             None => Err(Problem::denied(format!("{} was given nothing", caller.name()))),
         };
         match interval {
@@ -130,21 +128,22 @@ impl Server {
     }
 
     /// From when until when a direct grant is in force for its requester.
-    async fn direct_interval(
+    fn direct_interval(
         &self,
         account: &Account,
         group: GroupId,
         request: RequestId,
     ) -> Result<(Timestamp, Timestamp), Problem> {
-        let (_, until) = self.goes_on_for(account, request).await?;
-        let lockbox = self.elevation().group(group);
-        let lockbox = lockbox.lock().await;
-        let elevation = lockbox.get(request).map_err(|refusal| problem(&refusal))?;
-        if elevation.request().mode != Mode::Direct {
-            return Err(problem(&Refusal::NotAllowed { what: "credentials by a grant to open blobs" }));
-        }
-        let from = elevation.interval().map_or(until, |(from, _)| from);
-        Ok((from, until))
+        let (_, until) = self.goes_on_for(account, request)?;
+        let requests = self.elevation().requests(group);
+        let found = requests.look(|lockbox| {
+            let elevation = lockbox.get(request)?;
+            if elevation.request().mode != Mode::Direct {
+                return Err(Refusal::NotAllowed { what: "credentials by a grant to open blobs" });
+            }
+            Ok(elevation.interval().map_or(until, |(from, _)| from))
+        });
+        found.map(|from| (from, until)).map_err(|refusal| problem(&refusal))
     }
 
     /// Writes down that the group's keys are exposed, and reads that back.

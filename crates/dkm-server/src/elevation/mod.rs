@@ -2,83 +2,36 @@
 //!
 //! A step is decided by [`dkm_lockbox`], announced in the audit log with the digest of its record, stored, and only then
 //! taken. At the start the stored records are compared with the log: what was added, changed or left out stops the server.
+//!
+//! Steps of one request follow each other, each done before the next is decided; so do new requests of a group, because
+//! those that somebody has open are counted. Otherwise nobody waits for anybody's disk: a group's requests are locked only
+//! while they are looked at.
 
 mod direct;
 mod in_force;
 mod start;
+mod state;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use dkm_audit::entry::{ContextMac, Reason};
 use dkm_audit::store::Receipt;
 use dkm_core::{Digest, GroupId, RequestId, Timestamp};
-use dkm_lockbox::{Clock, Elevation, Event, InForce, Lockbox, Memo, Mode, Record, Refusal};
+use dkm_lockbox::{Elevation, Event, InForce, Lockbox, Mode, Record, Refusal};
 use dkm_remote::wire::Kind;
-use tokio::sync::OwnedMutexGuard;
 use tracing::Instrument as _;
 
+use self::in_force::Chains;
+use self::state::{Line, Turn};
 use crate::actions::Action;
 use crate::caller::Caller;
 use crate::problem::Problem;
-use crate::server::{About, Server, now};
+use crate::server::{About, Server};
 use crate::store::elevations::{self as store, Row};
 
 pub use start::Boxes;
-
-/// A clock that is behind what was seen by more than this grants nothing, in milliseconds.
-pub const SKEW_MS: u64 = 2_000;
-
-/// The chains of a group's policies and rosters.
-#[derive(Debug)]
-struct Chains(Arc<dkm::Rosters>);
-
-/// The requests of each group.
-type Groups = BTreeMap<GroupId, Arc<tokio::sync::Mutex<Lockbox>>>;
-
-/// What the server knows of requests.
-#[derive(Debug, Default)]
-pub(crate) struct State {
-    groups: Mutex<Groups>,
-    clock: Mutex<Clock>,
-    memo: Memo,
-    /// Requests whose access was ended in the domain.
-    closed: Mutex<BTreeSet<RequestId>>,
-}
-
-impl State {
-    fn group(&self, group: GroupId) -> Arc<tokio::sync::Mutex<Lockbox>> {
-        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(groups.entry(group).or_default())
-    }
-
-    /// Groups of which there are requests.
-    fn known(&self) -> Vec<GroupId> {
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
-    }
-
-    /// Notes that access under a request was ended in the domain.
-    pub(crate) fn closed(&self, request: RequestId) {
-        self.closed.lock().unwrap_or_else(PoisonError::into_inner).insert(request);
-    }
-
-    fn is_closed(&self, request: RequestId) -> bool {
-        self.closed.lock().unwrap_or_else(PoisonError::into_inner).contains(&request)
-    }
-
-    /// The time to decide by: it never goes back, and with a clock that does nothing is granted.
-    fn time(&self) -> Result<Timestamp, Problem> {
-        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        clock.now(now(), SKEW_MS).map_err(|refusal| Problem::unavailable(refusal.to_string()))
-    }
-
-    /// The highest time seen: by it access ends, whatever the clock says.
-    pub(crate) fn highest(&self) -> Timestamp {
-        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = clock.now(now(), SKEW_MS);
-        clock.highest()
-    }
-}
+pub use state::SKEW_MS;
+pub(crate) use state::State;
 
 /// A refusal as the caller is told it.
 #[must_use]
@@ -143,14 +96,9 @@ impl Server {
     ///
     /// # Errors
     /// There is no such request.
-    pub async fn group_of(&self, request: RequestId) -> Result<GroupId, Problem> {
-        for group in self.elevation().known() {
-            match self.elevation().group(group).lock().await.get(request) {
-                Ok(_) | Err(Refusal::Broken { .. }) => return Ok(group),
-                Err(_) => {}
-            }
-        }
-        Err(Problem::not_found(format!("there is no request {request} here")))
+    pub fn group_of(&self, request: RequestId) -> Result<GroupId, Problem> {
+        let group = self.elevation().group_of(request);
+        group.ok_or_else(|| Problem::not_found(format!("there is no request {request} here")))
     }
 
     /// Whether somebody may see the requests of a group, and what it is ruled by: whoever stands in its roster, and whoever sees the group.
@@ -189,7 +137,7 @@ impl Server {
     /// # Errors
     /// There is none, or the caller may not see it.
     pub async fn request(&self, caller: &Caller, request: RequestId) -> Result<Seen, Problem> {
-        let group = self.group_of(request).await?;
+        let group = self.group_of(request)?;
         self.look(caller, group, |lockbox, at, in_force| Ok(Self::see(lockbox.get(request)?, at, in_force)))
             .await
     }
@@ -205,9 +153,10 @@ impl Server {
         let at = self.elevation().highest();
         let chains = self.chains(group, at)?;
         self.may_look(caller, group, &chains, (Action::ReadRequests, "requests")).await?;
-        let lockbox = self.elevation().group(group).lock_owned().await;
         let verify = self.verifier();
-        f(&lockbox, at, &self.in_force(&chains, &verify)?).map_err(|refusal| problem(&refusal))
+        let in_force = self.in_force(&chains, &verify)?;
+        let requests = self.elevation().requests(group);
+        requests.look(|lockbox| f(lockbox, at, &in_force)).map_err(|refusal| problem(&refusal))
     }
 
     /// The records of a request, as they are stored.
@@ -242,12 +191,7 @@ impl Server {
         decide: impl FnOnce(&Lockbox, Timestamp, &InForce<'_>) -> Result<Record, Refusal> + Send,
     ) -> Result<(), Problem> {
         self.freshen(group).await?;
-        let decided = {
-            let lockbox = self.elevation().group(group);
-            let lockbox = lockbox.lock().await;
-            self.decide(&lockbox, group, decide)?
-        };
-        match decided {
+        match self.decide(group, decide)? {
             Ok(_) => Ok(()),
             Err(refusal) => {
                 let about = About { detail: refusal.to_string(), ..about_of(group, None, &detail) };
@@ -274,42 +218,42 @@ impl Server {
 
     fn decide(
         &self,
-        lockbox: &Lockbox,
         group: GroupId,
         decide: impl FnOnce(&Lockbox, Timestamp, &InForce<'_>) -> Result<Record, Refusal>,
     ) -> Result<Result<Record, Refusal>, Problem> {
         let at = self.elevation().time()?;
         let chains = self.chains(group, at)?;
         let verify = self.verifier();
-        Ok(decide(lockbox, at, &self.in_force(&chains, &verify)?))
+        let in_force = self.in_force(&chains, &verify)?;
+        Ok(self.elevation().requests(group).look(|lockbox| decide(lockbox, at, &in_force)))
     }
 
-    fn seen(&self, lockbox: &Lockbox, group: GroupId, request: RequestId) -> Result<Seen, Problem> {
+    fn seen(&self, group: GroupId, request: RequestId) -> Result<Seen, Problem> {
         let at = self.elevation().highest();
         let chains = self.chains(group, at)?;
         let verify = self.verifier();
-        let elevation = lockbox.get(request).map_err(|refusal| problem(&refusal))?;
-        Ok(Self::see(elevation, at, &self.in_force(&chains, &verify)?))
+        let in_force = self.in_force(&chains, &verify)?;
+        let see = |lockbox: &Lockbox| lockbox.get(request).map(|is| Self::see(is, at, &in_force));
+        self.elevation().requests(group).look(see).map_err(|refusal| problem(&refusal))
     }
 
-    /// What a person does to a request: decided, recorded, stored, and then taken.
+    /// What a person does to a request, or to have one if there is none yet: decided, recorded, stored, and then taken.
     ///
     /// # Errors
     /// The lockbox refuses, which is recorded; it can't be recorded or stored.
     pub async fn step(
         self: &Arc<Self>,
         caller: &Caller,
-        group: GroupId,
-        action: Action,
-        detail: StepDetail,
+        (group, request): (GroupId, Option<RequestId>),
+        (action, detail): (Action, StepDetail),
         decide: impl FnOnce(&Lockbox, Timestamp, &InForce<'_>) -> Result<Record, Refusal> + Send,
     ) -> Result<(Seen, Receipt), Problem> {
         let is_person = caller.account().is_some_and(|account| account.kind == Kind::Person);
         let about = About::group(group, "only people ask, approve and are let in");
         self.require(is_person, caller, action, &about).await?;
+        let turn = self.elevation().turn(request.map_or(Line::Asking(group), Line::Request)).await;
         self.freshen(group).await?;
-        let lockbox = self.elevation().group(group).lock_owned().await;
-        let record = match self.decide(&lockbox, group, decide)? {
+        let record = match self.decide(group, decide)? {
             Ok(record) => record,
             Err(refusal) => {
                 let about = About { detail: refusal.to_string(), ..about_of(group, None, &detail) };
@@ -317,10 +261,9 @@ impl Server {
             }
         };
         let request = record.request;
-        let (lockbox, receipt) =
-            self.keep(caller, group, action, with(lockbox, group, &record, &detail)).await?;
-        let seen = self.seen(&lockbox, group, request)?;
-        drop(lockbox);
+        let (turn, receipt) = self.keep(caller, group, action, with(turn, group, &record, &detail)).await?;
+        drop(turn);
+        let seen = self.seen(group, request)?;
         if !matches!(seen.status, dkm_lockbox::Status::Active { .. }) && seen.elevation.interval().is_some() {
             // What can't be done now is tried again from time to time.
             if let Err(problem) = self.end_tickets(group, request).await {
@@ -330,14 +273,15 @@ impl Server {
         Ok((seen, receipt))
     }
 
-    /// Records that a step is taken, stores it, and takes it. Done to its end even if the caller goes away.
+    /// Records that a step is taken, stores it, and takes it. Done to its end even if the caller goes away: the turn is
+    /// kept until then.
     async fn keep(
         self: &Arc<Self>,
         caller: &Caller,
         group: GroupId,
         action: Action,
-        (mut lockbox, record, about): Step,
-    ) -> Result<(OwnedMutexGuard<Lockbox>, Receipt), Problem> {
+        (turn, record, about): Step,
+    ) -> Result<(Turn, Receipt), Problem> {
         let (server, caller) = (Arc::clone(self), caller.clone());
         let kept = tokio::spawn(
             async move {
@@ -353,13 +297,14 @@ impl Server {
                     .await;
                 match kept {
                     Ok(((), receipt)) => {
-                        lockbox.apply(&record).map_err(|error| Problem::unavailable(error.to_string()))?;
-                        Ok((lockbox, receipt))
+                        let taken = server.elevation().take(group, &record);
+                        taken.map_err(|error| Problem::unavailable(error.to_string()))?;
+                        Ok((turn, receipt))
                     }
                     Err(problem) => {
                         // It may be stored all the same: what is stored is taken, so that the next one follows it.
                         if server.holds(&record) {
-                            let _ = lockbox.apply(&record);
+                            let _ = server.elevation().take(group, &record);
                         }
                         Err(problem)
                     }
@@ -376,15 +321,16 @@ impl Server {
     }
 
     /// How many requests are open, and how many of these give access now as far as they say themselves.
-    pub(crate) async fn open_requests(&self) -> (usize, usize) {
+    pub(crate) fn open_requests(&self) -> (usize, usize) {
         let at = self.elevation().highest();
         let (mut open, mut active) = (0, 0);
         for group in self.elevation().known() {
-            let lockbox = self.elevation().group(group).lock_owned().await;
-            for elevation in lockbox.open() {
-                open += 1;
-                active += usize::from(elevation.interval().is_some_and(|(_, until)| until > at));
-            }
+            self.elevation().requests(group).look(|lockbox| {
+                for elevation in lockbox.open() {
+                    open += 1;
+                    active += usize::from(elevation.interval().is_some_and(|(_, until)| until > at));
+                }
+            });
         }
         (open, active)
     }
@@ -394,28 +340,21 @@ impl Server {
         let at = self.elevation().highest();
         let mut ended = Vec::new();
         for group in self.elevation().known() {
-            let lockbox = self.elevation().group(group).lock_owned().await;
-            let given: Vec<_> = lockbox
-                .iter()
-                .filter(|elevation| {
+            let given = self.elevation().requests(group).look(|lockbox| {
+                let given = lockbox.iter().filter(|elevation| {
                     let request = elevation.request();
                     let goes_on = elevation.interval().is_some_and(|(_, until)| until > at);
                     request.mode == Mode::Direct && goes_on && !self.elevation().is_closed(request.id)
-                })
-                .cloned()
-                .collect();
-            drop(lockbox);
+                });
+                given.cloned().collect::<Vec<_>>()
+            });
             if given.is_empty() || !matches!(self.domain_of(group), Ok(Some(_))) {
                 continue;
             }
-            let over = match self.over(group, &given, at).await {
-                Ok(over) => over,
-                Err(problem) => {
-                    tracing::warn!(%group, %problem, "whether access goes on can't be said");
-                    continue;
-                }
-            };
-            ended.extend(over.into_iter().map(|request| (group, request)));
+            match self.over(group, &given, at).await {
+                Ok(over) => ended.extend(over.into_iter().map(|request| (group, request))),
+                Err(problem) => tracing::warn!(%group, %problem, "whether access goes on can't be said"),
+            }
         }
         ended
     }
@@ -448,34 +387,48 @@ impl Server {
     }
 
     async fn reap_group(self: &Arc<Self>, group: GroupId) -> Result<(), Problem> {
-        if self.elevation().group(group).lock().await.open().next().is_none() {
+        let requests = self.elevation().requests(group);
+        if requests.look(|lockbox| lockbox.open().next().is_none()) {
             return Ok(());
         }
         self.freshen(group).await?;
-        let mut lockbox = self.elevation().group(group).lock_owned().await;
-        let at = self.elevation().highest();
-        let ended = {
-            let chains = self.chains(group, at)?;
-            let verify = self.verifier();
-            lockbox.ended(at, &self.in_force(&chains, &verify)?)
-        };
         let caller = Caller::of_this_program();
-        for record in ended {
-            let step = with(lockbox, group, &record, &StepDetail::default());
-            lockbox = self.keep(&caller, group, Action::EndAccess, step).await?.0;
+        for ended in self.ended(group, Lockbox::ended)? {
+            let turn = self.elevation().turn(Line::Request(ended.request)).await;
+            // What was done to it while others had their turn may have ended it already.
+            let again = self.ended(group, |lockbox, at, in_force| {
+                lockbox.get(ended.request).ok().and_then(|elevation| elevation.end(at, in_force))
+            })?;
+            if let Some(record) = again {
+                let step = with(turn, group, &record, &StepDetail::default());
+                self.keep(&caller, group, Action::EndAccess, step).await?;
+            }
         }
         Ok(())
     }
+
+    /// Looks for what has ended, by the highest time seen.
+    fn ended<T>(
+        &self,
+        group: GroupId,
+        f: impl FnOnce(&Lockbox, Timestamp, &InForce<'_>) -> T,
+    ) -> Result<T, Problem> {
+        let at = self.elevation().highest();
+        let chains = self.chains(group, at)?;
+        let verify = self.verifier();
+        let in_force = self.in_force(&chains, &verify)?;
+        Ok(self.elevation().requests(group).look(|lockbox| f(lockbox, at, &in_force)))
+    }
 }
 
-type Step = (OwnedMutexGuard<Lockbox>, Record, About);
+type Step = (Turn, Record, About);
 
-fn with(lockbox: OwnedMutexGuard<Lockbox>, group: GroupId, record: &Record, detail: &StepDetail) -> Step {
+fn with(turn: Turn, group: GroupId, record: &Record, detail: &StepDetail) -> Step {
     let mut detail = detail.clone();
     if let Event::Requested { request } = &record.event {
         detail.reason = Some(request.reason.clone());
     }
-    (lockbox, record.clone(), about_of(group, Some(record), &detail))
+    (turn, record.clone(), about_of(group, Some(record), &detail))
 }
 
 fn about_of(group: GroupId, record: Option<&Record>, detail: &StepDetail) -> About {

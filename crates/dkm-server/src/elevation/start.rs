@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dkm_audit::entry::{Entry, Phase};
 use dkm_core::{Digest, GroupId, RequestId, Timestamp};
-use dkm_lockbox::{Clock, Lockbox, Record};
+use dkm_lockbox::{Lockbox, Record};
 
 use super::State;
 use crate::actions::Action;
@@ -103,15 +103,6 @@ impl Boxes {
     /// What the server works with.
     #[must_use]
     pub(crate) fn into_state(self) -> State {
-        let groups = self
-            .groups
-            .into_iter()
-            .map(|(group, lockbox)| (group, std::sync::Arc::new(tokio::sync::Mutex::new(lockbox))));
-        State {
-            groups: std::sync::Mutex::new(groups.collect()),
-            clock: std::sync::Mutex::new(Clock::new(self.highest)),
-            memo: dkm_lockbox::Memo::default(),
-            closed: std::sync::Mutex::default(),
-        }
+        State::new(self.groups, self.highest)
     }
 }

@@ -98,7 +98,7 @@ pub(super) async fn ask(
     let name = caller.name().to_owned();
     let detail = StepDetail { reason: Some(ask.reason.clone()), ..StepDetail::default() };
     let (seen, _) = server
-        .step(&caller, group, Action::Request, detail, move |lockbox, at, in_force| {
+        .step(&caller, (group, None), (Action::Request, detail), move |lockbox, at, in_force| {
             lockbox.begin(RequestId(id), ask, &name, at, in_force)
         })
         .await?;
@@ -163,11 +163,14 @@ pub(super) async fn answer(
     let id = request_id(&id)?;
     let decision = if new.approve { Decision::Approve } else { Decision::Deny };
     let answer = Answer { approver: new.approver, level: new.level, decision, signature: new.signature };
-    let group = server.group_of(id).await?;
+    let group = server.group_of(id)?;
     let (seen, _) = server
-        .step(&caller, group, Action::Approve, StepDetail::default(), move |lockbox, at, in_force| {
-            lockbox.get(id)?.answer(answer, at, in_force)
-        })
+        .step(
+            &caller,
+            (group, Some(id)),
+            (Action::Approve, StepDetail::default()),
+            move |lockbox, at, in_force| lockbox.get(id)?.answer(answer, at, in_force),
+        )
         .await?;
     shown(&server, &seen)
 }
@@ -181,9 +184,10 @@ macro_rules! plain_step {
             Path(id): Path<String>,
         ) -> Answered<RequestView> {
             let id = request_id(&id)?;
-            let (group, name) = (server.group_of(id).await?, caller.name().to_owned());
+            let (group, name) = (server.group_of(id)?, caller.name().to_owned());
+            let step = (Action::$action, StepDetail::default());
             let (seen, _) = server
-                .step(&caller, group, Action::$action, StepDetail::default(), move |lockbox, at, in_force| {
+                .step(&caller, (group, Some(id)), step, move |lockbox, at, in_force| {
                     lockbox.get(id)?.$step(&name, at, in_force)
                 })
                 .await?;
@@ -240,7 +244,7 @@ pub(super) async fn unprotect(
     Body(open): Body<OpenBlob>,
 ) -> Answered<OpenedBlob> {
     let id = request_id(&id)?;
-    let group = server.group_of(id).await?;
+    let group = server.group_of(id)?;
     let known_size = open.known_size;
     let context = context(&open.context)?;
     let blob =
@@ -282,8 +286,9 @@ pub(super) async fn unprotect(
     };
     let bytes = plaintext.len() as u64;
     let detail = StepDetail { size: Some(bytes), ..detail };
-    let (seen, receipt) =
-        server.step(&caller, group, Action::Unprotect, detail, decide(name, context, bytes)).await?;
+    let (seen, receipt) = server
+        .step(&caller, (group, Some(id)), (Action::Unprotect, detail), decide(name, context, bytes))
+        .await?;
     // Recording may have taken long: access that has ended in the meantime has ended.
     if !matches!(seen.status, dkm_lockbox::Status::Active { .. }) {
         return Err(Problem::conflict(format!("the request is {}", seen.status)));

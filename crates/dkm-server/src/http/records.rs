@@ -115,7 +115,7 @@ pub(super) async fn get(
     };
     let about = About { key, size: Some(record.bytes.len() as u64), ..about };
     let receipt = server.release(&caller, Action::ReadKey, &about).await?;
-    if let Err(problem) = server.still_reads(&caller, group).await {
+    if let Err(problem) = server.still_reads(&caller, group) {
         server.kept_back(&caller, Action::ReadKey, &about, &receipt, &problem);
         return Err(problem);
     }

@@ -10,6 +10,7 @@ pub mod groups;
 pub mod records;
 mod schema;
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,6 +71,9 @@ pub struct Identity {
 
 /// The open database.
 pub struct Store {
+    path: PathBuf,
+    /// Device and inode of the file that is open.
+    file: (u64, u64),
     writer: Mutex<Connection>,
     readers: Vec<Mutex<Connection>>,
     turn: AtomicUsize,
@@ -84,6 +88,15 @@ impl std::fmt::Debug for Store {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn moved(why: Option<std::io::Error>) -> rusqlite::Error {
+    let why = why.map_or_else(|| "another one stands there".to_owned(), |error| error.to_string());
+    let text = format!("the database is not where it was opened: {why}");
+    rusqlite::Error::SqliteFailure(
+        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY_DBMOVED),
+        Some(text),
+    )
 }
 
 fn random() -> Result<[u8; 16], StoreError> {
@@ -115,6 +128,7 @@ impl Store {
                 let tx = connection.transaction()?;
                 tx.execute_batch(schema::TABLES)?;
                 tx.execute_batch(schema::VERSION_2)?;
+                tx.execute_batch(schema::VERSION_3)?;
                 tx.execute(
                     "INSERT INTO meta VALUES (1, ?1, ?2, ?3, ?4, ?5, -1)",
                     (schema::VERSION, ids[0], ids[1], ids[2], ids[3]),
@@ -149,8 +163,8 @@ impl Store {
         let mut writer = connect().map_err(error)?;
         let version = |c: &Connection| c.query_row("SELECT version FROM meta", [], |row| row.get(0));
         let mut version: i64 = version(&writer).map_err(error)?;
-        if version == 1 {
-            version = Self::upgrade(&mut writer).map_err(error)?;
+        if (1..schema::VERSION).contains(&version) {
+            version = Self::upgrade(&mut writer, version).map_err(error)?;
         }
         if version != schema::VERSION {
             return Err(StoreError::Version { path: folder.to_owned(), version });
@@ -174,16 +188,31 @@ impl Store {
             })
             .collect::<rusqlite::Result<_>>()
             .map_err(error)?;
-        Ok(Arc::new(Self { writer: Mutex::new(writer), readers, turn: AtomicUsize::new(0), identity }))
+        let file = std::fs::metadata(&path).map_err(|source| error(moved(Some(source))))?;
+        let (file, writer, turn) = ((file.dev(), file.ino()), Mutex::new(writer), AtomicUsize::new(0));
+        Ok(Arc::new(Self { path, file, writer, readers, turn, identity }))
     }
 
-    /// Adds what version 2 has, whole or not at all.
-    fn upgrade(writer: &mut Connection) -> rusqlite::Result<i64> {
+    /// Makes a database of an earlier version one of the present, whole or not at all.
+    fn upgrade(writer: &mut Connection, from: i64) -> rusqlite::Result<i64> {
         let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        tx.execute_batch(schema::VERSION_2)?;
+        if from < 2 {
+            tx.execute_batch(schema::VERSION_2)?;
+        }
+        tx.execute_batch(schema::VERSION_3)?;
         tx.execute("UPDATE meta SET version = ?1", [schema::VERSION])?;
         tx.commit()?;
         Ok(schema::VERSION)
+    }
+
+    /// Refuses a database whose file was moved, removed or replaced while it was open: nobody would find again what is
+    /// written to it, and what is read from it may be older than what stands in its place.
+    fn in_place(&self) -> rusqlite::Result<()> {
+        match std::fs::metadata(&self.path) {
+            Ok(found) if (found.dev(), found.ino()) == self.file => Ok(()),
+            Ok(_) => Err(moved(None)),
+            Err(error) => Err(moved(Some(error))),
+        }
     }
 
     /// What the database says of itself.
@@ -195,8 +224,9 @@ impl Store {
     /// Reads. Quick: it never waits for whoever writes.
     ///
     /// # Errors
-    /// The database can't be read.
+    /// The database can't be read, or is not where it was opened.
     pub fn read<T>(&self, f: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        self.in_place()?;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let free = self.readers.iter().find_map(|reader| reader.try_lock().ok());
         match (free, self.readers.get(turn % READERS)) {
@@ -216,11 +246,14 @@ impl Store {
         f: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut writer = lock(&self.writer);
+        self.in_place()?;
         let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let done = f(&tx)?;
         let leaf = i64::try_from(leaf).unwrap_or(i64::MAX);
         tx.execute("UPDATE meta SET last_leaf = max(last_leaf, ?1)", [leaf])?;
         tx.commit()?;
+        // Into a file that is gone by now nothing was stored.
+        self.in_place()?;
         Ok(done)
     }
 
@@ -229,8 +262,10 @@ impl Store {
     /// # Errors
     /// The database can't be read.
     pub fn last_leaf(&self) -> rusqlite::Result<Option<u64>> {
-        self.read(|c| c.query_row("SELECT last_leaf FROM meta", [], |row| row.get::<_, i64>(0)))
-            .map(|leaf| u64::try_from(leaf).ok())
+        self.read(|c| {
+            c.prepare_cached("SELECT last_leaf FROM meta")?.query_row([], |row| row.get::<_, i64>(0))
+        })
+        .map(|leaf| u64::try_from(leaf).ok())
     }
 
     /// Puts up with a database that is not what its log says: readers' marks say nothing any more, and no request for

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// Version of the schema that this program writes.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// Times are milliseconds since 1970-01-01 UTC, ids and digests their bytes.
 pub(super) const TABLES: &str = "
@@ -56,12 +56,23 @@ CREATE TABLE elevations (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// What version 2 has beside that: it is added to a database of version 1.
+/// What version 2 has beside version 1.
 pub(super) const VERSION_2: &str = "
 ALTER TABLE principals ADD COLUMN auditor INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE grant_certificates (
     digest BLOB PRIMARY KEY, request BLOB NOT NULL UNIQUE, account TEXT NOT NULL, not_after_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+/// What version 3 changes in a database of version 2: requests may be for groups that lie elsewhere.
+pub(super) const VERSION_3: &str = "
+CREATE TABLE elevations_of_any_group (
+    request BLOB NOT NULL, number INTEGER NOT NULL, key_group BLOB NOT NULL,
+    record BLOB NOT NULL, leaf INTEGER NOT NULL, PRIMARY KEY (request, number)
+) STRICT, WITHOUT ROWID;
+INSERT INTO elevations_of_any_group SELECT request, number, key_group, record, leaf FROM elevations;
+DROP TABLE elevations;
+ALTER TABLE elevations_of_any_group RENAME TO elevations;
 ";
 
 /// How every connection is set up. An acknowledged change survives a power cut; what is erased is overwritten; and what a

@@ -18,3 +18,4 @@ mod openapi;
 mod people;
 mod roles;
 mod support;
+mod together;

@@ -18,7 +18,7 @@ pub(crate) const LIMITS: Limits =
 pub(crate) struct Daemon {
     pub(crate) folder: tempfile::TempDir,
     child: Option<Child>,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Daemon {
@@ -28,9 +28,15 @@ impl Daemon {
 
     /// Starts one whose configuration has more at its end.
     pub(crate) fn start_with(more: &str) -> Self {
+        Self::start_on(more, |_| ())
+    }
+
+    /// The same in a folder that something is done to first.
+    pub(crate) fn start_on(more: &str, prepare: impl FnOnce(&Path)) -> Self {
         // In memory if that can be had: each change waits for the disk several times, and no power is cut here.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         fs::create_dir(folder.path().join("outside")).unwrap();
+        prepare(folder.path());
         let mut daemon = Self { folder, child: None, address: ([127, 0, 0, 1], 0).into() };
         daemon.configure(more);
         let made = daemon.command("init").output().unwrap();
@@ -89,6 +95,13 @@ impl Daemon {
         // A pipe that nobody reads would stop it.
         std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
         self.child = Some(child);
+    }
+
+    /// Whether `dkmd check` finds all in order, and what it says.
+    pub(crate) fn check(&self) -> (bool, String) {
+        let output = self.command("check").output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(said).unwrap())
     }
 
     /// As a power cut does.

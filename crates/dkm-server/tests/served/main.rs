@@ -7,8 +7,11 @@
     reason = "a test fails by panicking, and its numbers are small"
 )]
 
+mod broken;
 mod conformance;
 mod daemon;
+mod full;
 mod killed;
 mod late;
 mod people;
+mod plain;

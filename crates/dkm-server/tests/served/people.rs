@@ -10,9 +10,9 @@ use dkm::repository::GroupAccess;
 use dkm::root_key::FileRootKeys;
 use dkm_core::policy::{Policy, Wrap};
 use dkm_core::record::{ApprovalLevel, ElevationRules, Person, RosterRecord};
-use dkm_core::{GroupId, RequestId};
+use dkm_core::{Context, GroupId, RequestId};
 use dkm_lockbox::{Decision, Event, Record, statement};
-use dkm_remote::wire::elevation::{NewAnswer, NewRequest, RequestView, ScopeView};
+use dkm_remote::wire::elevation::{NewAnswer, NewRequest, OpenBlob, RequestView, ScopeView};
 use dkm_remote::{ElevationError, Elevations};
 
 use crate::daemon::Daemon;
@@ -25,7 +25,12 @@ pub(crate) struct People {
     alice: Elevations,
     bob: Elevations,
     key: PathBuf,
+    /// What the server opens under a grant: [`SECRET`].
+    blob: Vec<u8>,
 }
+
+/// What must not be found where nothing may leave.
+pub(crate) const SECRET: &str = "the password of a mailbox";
 
 /// What a request has come to, in the order in which it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,10 +74,54 @@ impl People {
             name: "mail".to_owned(),
             description: None,
             policy: Policy { wrap: Wrap::None, ..Policy::for_directory() },
-            access: GroupAccess::default(),
+            access: GroupAccess {
+                readers: vec![founder.to_owned(), "service:dkmd".to_owned()],
+                creators: vec![founder.to_owned()],
+                owners: vec![founder.to_owned()],
+                ..GroupAccess::default()
+            },
         };
-        let group = client.create_group_with_roster(new, roster(&line)).unwrap().id();
-        Self { group, alice, bob, key }
+        let group = client.create_group_with_roster(new, roster(&line)).unwrap();
+        let blob = group.protect(&Context::new().with("a", "b").unwrap(), SECRET.as_bytes()).unwrap();
+        Self { group: group.id(), alice, bob, key, blob }
+    }
+
+    /// Asks for access, has it approved, and begins to use it.
+    pub(crate) fn grant(&self) -> Result<RequestId, ElevationError> {
+        let asked = self.ask(1_000)?;
+        self.bob.answer(id(&asked), &self.approval(&asked))?;
+        self.alice.activate(id(&asked))?;
+        Ok(id(&asked))
+    }
+
+    /// The body of a request that has the server open the blob.
+    pub(crate) fn opening(&self) -> String {
+        let open = OpenBlob {
+            context: [("a".into(), "b".into())].into(),
+            blob: BASE64_STANDARD.encode(&self.blob),
+            known_size: None,
+        };
+        serde_json::to_string(&open).unwrap()
+    }
+
+    /// Asks for blobs to be opened.
+    pub(crate) fn ask(&self, count_max: u64) -> Result<RequestView, ElevationError> {
+        let scope = ScopeView {
+            blobs: Vec::new(),
+            context: [("a".into(), "b".into())].into(),
+            count_max,
+            bytes_max: count_max * SECRET.len() as u64,
+        };
+        self.alice.ask(
+            self.group,
+            &NewRequest {
+                reason: "to see that nothing is lost".to_owned(),
+                ticket: String::new(),
+                scope: Some(scope),
+                break_glass: false,
+                duration_s: 600,
+            },
+        )
     }
 
     /// One request on its whole way; `told` hears of every step that the server has acknowledged. What another way has left
@@ -83,22 +132,7 @@ impl People {
                 told(id(&view), Stage::of(&self.alice.revoke(id(&view))?));
             }
         }
-        let scope = ScopeView {
-            blobs: Vec::new(),
-            context: [("a".into(), "b".into())].into(),
-            count_max: 1,
-            bytes_max: 9,
-        };
-        let asked = self.alice.ask(
-            self.group,
-            &NewRequest {
-                reason: "to see that nothing is lost".to_owned(),
-                ticket: String::new(),
-                scope: Some(scope),
-                break_glass: false,
-                duration_s: 600,
-            },
-        )?;
+        let asked = self.ask(1)?;
         let request = id(&asked);
         told(request, Stage::of(&asked));
         told(request, Stage::of(&self.bob.answer(request, &self.approval(&asked))?));
