@@ -17,6 +17,8 @@ pub(super) fn all() {
         erasers: vec![account(1300)],
         administrators: vec![account(512)],
         auditors: Vec::new(),
+        elevators: Vec::new(),
+        elevated: None,
     };
     let admins = [account(512)];
     for (name, template) in [
