@@ -20,6 +20,7 @@ mod error;
 mod folder;
 mod issue;
 mod mark;
+mod program;
 mod refusal;
 mod session;
 mod sweep;
@@ -163,6 +164,12 @@ impl Elevator {
         sweep::sweep(&self.repository, now)
     }
 }
+
+/// It is called from threads of a server.
+const _: fn() = || {
+    const fn is_shared<T: Send + Sync>() {}
+    is_shared::<Elevator>();
+};
 
 impl fmt::Debug for Elevator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

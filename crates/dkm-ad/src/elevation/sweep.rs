@@ -90,8 +90,13 @@ impl Session {
         if mark.until > now && !is_left {
             return Ok(false);
         }
-        // A group that is gone has no refusals, nor one in which this account has no part any more.
-        if let Ok(group) = self.group(mark.group)
+        let group = match self.group(mark.group) {
+            Ok(group) => Some(group),
+            // It is gone, or this account has no part in it any more: it has no refusals of ours.
+            Err(ElevationError::Denied { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        if let Some(group) = group
             && self.refused(&group)?.contains(&account.sid)
         {
             if mark.until.plus(REFUSED_FOR_MS) > now {

@@ -2,24 +2,18 @@
 //!
 //! All of it happens in a [folder in memory](Folder): the ticket-granting ticket does not leave it, and goes with it.
 
-use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use dkm_core::Timestamp;
 use zeroize::Zeroizing;
 
 use super::folder::Folder;
 use super::issue::Password;
+use super::program::run;
 use super::{ElevationError, LEAST_MS};
 use crate::repository::AdRepository;
 
-/// How long one program may take.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// How often it is looked at whether it has ended.
-const LOOK: Duration = Duration::from_millis(10);
 /// Seconds that a ticket ends before the end of access: a ticket's life begins when `kinit` asks for it, and it takes a
 /// moment to get there. On a busy machine it takes more of them.
 const MARGINS_S: [u64; 3] = [2, 15, 45];
@@ -29,8 +23,6 @@ const KDC_LEAST_S: u64 = 120;
 const FLAGS_REFUSED: &str = "FfPpRDd";
 /// How klist writes times where nobody asked for another way, in 17 letters.
 const KLIST_TIME: &str = "%m/%d/%y %H:%M:%S";
-/// The longest text of a program that is passed on in an error.
-const COMPLAINT_LEN_MAX: usize = 400;
 
 /// Where tickets come from, and for whom they are.
 #[derive(Debug)]
@@ -178,10 +170,7 @@ fn fetch_with(
     }
     let tickets = read_list(&run("klist", &["-f", &out], b"")?)?;
     let services = judge(realm, &tickets)?;
-    let ends = tickets.iter().map(|ticket| ticket.until).max().unwrap_or_default();
-    if ends > until {
-        return Err(Fault::TooLate(ends));
-    }
+    let ends = end_of(&tickets, until)?;
     let cache = std::fs::read(&given).map_err(|error| {
         ElevationError::Other(format!("the tickets that were fetched can't be read: {error}"))
     })?;
@@ -226,6 +215,12 @@ fn listed_tickets(text: &str) -> Option<Vec<Listed>> {
     Some(tickets)
 }
 
+/// When the last ticket ends, if that is not after the access does.
+fn end_of(tickets: &[Listed], until: Timestamp) -> Result<Timestamp, Fault> {
+    let ends = tickets.iter().map(|ticket| ticket.until).max().unwrap_or_default();
+    if ends <= until { Ok(ends) } else { Err(Fault::TooLate(ends)) }
+}
+
 /// The services of tickets that are what was asked for, every one.
 fn judge(realm: &Realm, tickets: &[Listed]) -> Result<Vec<String>, ElevationError> {
     let mut services = Vec::new();
@@ -251,65 +246,6 @@ fn judge(realm: &Realm, tickets: &[Listed]) -> Result<Vec<String>, ElevationErro
         return Ok(services);
     }
     Err(ElevationError::Other(format!("the domain controller gives no ticket for {first}, its own service")))
-}
-
-/// Runs a program to its end with nothing of this process's environment but where programs are; answers what it wrote.
-fn run(
-    program: &str,
-    arguments: &[&str],
-    input: &[u8],
-    configuration: &Path,
-) -> Result<String, ElevationError> {
-    let failed = |why: String| ElevationError::Other(format!("{program}: {why}"));
-    let mut child = Command::new(program)
-        .args(arguments)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()))
-        .env("LC_ALL", "C")
-        .env("TZ", "UTC0")
-        .env("KRB5_CONFIG", configuration)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| {
-            failed(format!("{error}; install MIT Kerberos's programs (krb5-user, krb5-workstation)"))
-        })?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // One that ends early does not read it; its own complaint says why.
-        let _ = stdin
-            .write_all(input)
-            .and_then(|()| if input.is_empty() { Ok(()) } else { stdin.write_all(b"\n") });
-    }
-    let deadline = Instant::now() + PATIENCE;
-    let status = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break status,
-            Ok(None) if Instant::now() < deadline => std::thread::sleep(LOOK),
-            waited => {
-                let _ = child.kill();
-                let _ = child.wait();
-                let why =
-                    waited.map_or_else(|error| error.to_string(), |_| "it does not end in time".to_owned());
-                return Err(failed(why));
-            }
-        }
-    };
-    // They write less than a pipe holds, so neither waits for the other.
-    let text = |pipe: Option<&mut dyn std::io::Read>| {
-        let mut bytes = Vec::new();
-        if let Some(pipe) = pipe {
-            let _ = pipe.take(1 << 20).read_to_end(&mut bytes);
-        }
-        String::from_utf8_lossy(&bytes).into_owned()
-    };
-    let said = text(child.stdout.as_mut().map(|pipe| pipe as &mut dyn std::io::Read));
-    let complained = text(child.stderr.as_mut().map(|pipe| pipe as &mut dyn std::io::Read));
-    if status.success() {
-        return Ok(said);
-    }
-    let complaint: String = complained.split_whitespace().collect::<Vec<_>>().join(" ");
-    Err(failed(complaint.chars().take(COMPLAINT_LEN_MAX).collect()))
 }
 
 #[cfg(test)]
@@ -338,6 +274,14 @@ mod tests {
         for (from, to) in [("13:34:41", "13.34.41"), ("  11/29", " 11/29"), ("\tFlags: AT", "\tsomething")] {
             assert_eq!(listed_tickets(&LISTED.replacen(from, to, 1)), None, "{from}");
         }
+    }
+
+    #[test]
+    fn a_ticket_that_outlives_the_access_by_a_second_is_refused() {
+        let tickets = listed_tickets(&LISTED.replacen("13:34:41", "13:34:42", 1)).unwrap();
+        let end = Timestamp(1_795_959_282_000);
+        assert!(matches!(end_of(&tickets, end), Ok(at) if at == end));
+        assert!(matches!(end_of(&tickets, end.minus(1_000)), Err(Fault::TooLate(at)) if at == end));
     }
 
     #[test]

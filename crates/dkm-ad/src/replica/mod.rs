@@ -167,7 +167,7 @@ impl AdReplica {
         Ok(found
             .iter()
             // An elevator buries nothing.
-            .filter(|found| !is_in_exposures(&found.dn))
+            .filter(|found| rooms.is_among_owners(&found.dn))
             .filter_map(|found| found.bytes(BYTES))
             .any(|bytes| about(group, bytes) == Some((key, true))))
     }

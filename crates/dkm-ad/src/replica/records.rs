@@ -14,7 +14,7 @@ use crate::name;
 use crate::security::{Deviation, SecurityDescriptor, Sid, Template, Trustees, compare};
 
 use super::ANNOUNCED;
-use super::rooms::{CONTACT, EXPOSURES, Rooms, is_in_exposures};
+use super::rooms::{CONTACT, EXPOSURES, Rooms};
 
 /// The attribute that holds a record's bytes: up to 100 KiB, in no copy of the global catalogue, read by nobody whom the
 /// object's own descriptor does not name.
@@ -178,7 +178,7 @@ impl<'a> Descriptors<'a> {
             Room::Keys => Shown::in_keys(found, self.rooms.rights.read)?,
             Room::Control => Shown::in_control(found)?,
         };
-        if self.room == Room::Control && is_in_exposures(&found.dn) && !is_exposure(&bytes) {
+        if self.room == Room::Control && !self.rooms.is_among_owners(&found.dn) && !is_exposure(&bytes) {
             return Err(format!("it lies in the room of {EXPOSURES}, where an elevator put it, and is none"));
         }
         if self.room == Room::Keys && self.is_mere_elevator(&owner) && public == PublicPart::NotKept {

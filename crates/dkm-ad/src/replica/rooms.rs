@@ -55,9 +55,9 @@ pub(crate) fn marks(group: GroupId) -> [String; 3] {
     [one, other, exposures_mark(group)]
 }
 
-/// Whether an object of `control` lies in the room of exposures: by the name of what holds it, which those who add to it
-/// can't choose.
-pub(crate) fn is_in_exposures(dn: &str) -> bool {
+/// Whether an object seems to lie in a room of exposures: by the name of what holds it, which those who add to it can't
+/// choose.
+pub(super) fn is_in_exposures(dn: &str) -> bool {
     let holder = name::parent(dn).and_then(|parent| parent.split(',').next());
     holder.is_some_and(|holder| holder.eq_ignore_ascii_case(&format!("CN={EXPOSURES}")))
 }
@@ -89,6 +89,13 @@ impl Rooms {
             Room::Keys => &self.keys,
             Room::Control => &self.control,
         }
+    }
+
+    /// Whether an object that a search in `control` found lies there, and not in the room of exposures: what is in
+    /// neither, for one of them was moved a moment ago, counts for nothing either.
+    pub(super) fn is_among_owners(&self, dn: &str) -> bool {
+        self.exposures.is_none()
+            || name::parent(dn).is_some_and(|holder| holder.eq_ignore_ascii_case(&self.control.dn))
     }
 
     /// Reads them now.

@@ -144,7 +144,7 @@ fn records_count_only_as_exposures(stage: &Stage) -> Result<()> {
     scene.smuggle(&elevator, b"no record", &garbage, &stage.maker.sid)?;
     ensure!(scene.why_unread(&garbage)?.contains("an elevator"));
     // It announces no group either.
-    let other = dkm::core::GroupId([7; 16]);
+    let other = dkm::core::GroupId(request().0);
     let announced = format!(
         "dn: CN=announced,CN=exposures,{}\nchangetype: add\nobjectClass: contact\n\
          displayName: announced {other}\nnTSecurityDescriptor:: {}\n",
@@ -172,9 +172,22 @@ fn records_count_only_as_exposures(stage: &Stage) -> Result<()> {
     });
     ensure!(scene.put(&exposed, &exposed.slot(scene.id(), 0))? == Put::Created);
     ensure!(scene.put(&exposed, &exposed.slot(scene.id(), 0))? == Put::Taken);
+    // It reads that back before it lets anybody in.
+    let mut connection = stage.open(&stage.elevator)?.connect(0)?;
+    let entries = connection.list(scene.id(), Room::Control)?;
+    let entry =
+        entries.iter().find(|entry| entry.name == exposed.slot(scene.id(), 0)).context("not listed")?;
+    ensure!(*connection.get(scene.id(), Room::Control, entry)?.bytes == exposed.encode(scene.id()));
     scene.group.refresh()?;
     let view = scene.group.view()?;
     ensure!(view.ring.exposures.len() == 1 && view.ring.keys[0].is_exposed(now().plus(1)), "{:?}", view.ring);
+    // The room may be renamed, as any object: what is in it stays what it was.
+    let (before, room) = (view.ring.clone(), format!("CN=exposures,{}", scene.objects.control));
+    stage.with(|domain| domain.rename(&room, &format!("CN=renamed,{}", scene.objects.control)))?;
+    for group in [scene.group.clone(), stage.client(&stage.maker)?.group(&scene.id().to_string())?] {
+        group.refresh()?;
+        ensure!(group.view()?.ring == before, "{:?}", group.view()?.ring);
+    }
     // Its client knows what it may do: nothing of that.
     let view = stage.client(&stage.elevator)?.group(&scene.id().to_string())?.view()?;
     ensure!(!view.rights.read && !view.rights.create && !view.rights.own, "{:?}", view.rights);

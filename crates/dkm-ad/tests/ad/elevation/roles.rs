@@ -1,12 +1,15 @@
 //! The role of an elevator: who may have it, what it may do, and what is told of it.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result, ensure};
 use dkm::blocking::NewGroup;
 use dkm::repository::GroupAccess;
 use dkm_ad::audit::{Class, PathKind, Report, Services, Verdict, audit};
+use dkm_ad::elevation::Elevator;
 use dkm_testbed::Account;
 
-use super::{LONG_MS, Scene, request};
+use super::{LONG_MS, Scene, now, request};
 use crate::access::context;
 use crate::audit::{alone, fails};
 use crate::person::{INSUFFICIENT_ACCESS, Person};
@@ -14,6 +17,7 @@ use crate::stage::{Stage, Test};
 
 pub(crate) const TESTS: &[Test] = &[
     ("elevators_are_accounts_with_no_other_role", are_accounts_with_no_other_role),
+    ("elevators_can_be_named_in_a_repository_that_is_there", can_be_named_in_a_repository_that_is_there),
     ("elevators_alone_make_temporary_accounts", alone_make_temporary_accounts),
     ("elevators_refusals_are_no_deviation_and_all_else_is", refusals_are_no_deviation_and_all_else_is),
     ("audit_tells_of_elevators_and_temporary_accounts", audit_tells_of_elevators_and_temporary_accounts),
@@ -47,6 +51,34 @@ fn are_accounts_with_no_other_role(stage: &Stage) -> Result<()> {
         let error = stage.client(&stage.maker)?.create_group(new).map(drop).unwrap_err();
         ensure!(error.to_string().contains(why), "{error}");
     }
+    Ok(())
+}
+
+fn can_be_named_in_a_repository_that_is_there(stage: &Stage) -> Result<()> {
+    let url = stage.url().to_string().replacen("dkm.test?", "dkm.test/CN=later,CN=Program Data?", 1);
+    let url: dkm_ad::AdUrl = url.parse()?;
+    let container = url.container_dn();
+    let open = |(principal, password): &(String, String)| {
+        let identity =
+            dkm_ad::Identity::Password { principal: principal.clone(), password: password.clone().into() };
+        stage.open_with(url.clone(), identity, dkm_ad::Limits::default())
+    };
+    let administrator = open(&stage.administrator)?;
+    let init = |elevators: &[String]| {
+        dkm_ad::init::plan(&administrator, &[], &[], elevators).map_err(anyhow::Error::from)
+    };
+    init(&[])?.carry_out()?;
+    let Account { principal, password, sam, .. } = &stage.elevator;
+    let elevator = Elevator::new(Arc::new(open(&(principal.clone(), password.clone()))?));
+    let error = elevator.sweep(now()).unwrap_err();
+    ensure!(error.to_string().contains("dkm ad init --elevators"), "{error}");
+    let plan = init(std::slice::from_ref(sam))?;
+    let ldif: String = plan.objects.iter().map(dkm_ad::init::PlannedObject::ldif).collect();
+    ensure!(ldif.contains(&format!("dn: CN=temporary,{container}")), "{ldif}");
+    let made = plan.carry_out()?;
+    ensure!(made == [format!("CN=temporary,{container}")], "{made:?}");
+    ensure!(elevator.sweep(now())?.is_empty());
+    ensure!(init(std::slice::from_ref(sam))?.carry_out()?.is_empty(), "once is enough");
     Ok(())
 }
 
