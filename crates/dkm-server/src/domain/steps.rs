@@ -6,6 +6,7 @@ use dkm::{Plaintext, Rosters};
 use dkm_audit::entry::GrantRef;
 use dkm_core::record::ExposedRecord;
 use dkm_core::{Context, GroupId, RequestId};
+use dkm_remote::wire::Code;
 use dkm_remote::wire::elevation::ControlRecord;
 
 use super::{Domain, Tickets};
@@ -19,6 +20,25 @@ impl Server {
     /// Whether a group is one of the server's own; otherwise it may be one of the domain's.
     fn is_own(&self, group: GroupId) -> Result<bool, Problem> {
         Ok(self.catalog()?.groups.contains_key(&group))
+    }
+
+    /// Refuses to make a group that lies in the domain: it would stand in the place of that one, and what was given out there
+    /// could not be ended any more.
+    ///
+    /// # Errors
+    /// It lies there, requests for it are known, or that can't be said now.
+    pub(crate) async fn is_free(&self, caller: &Caller, group: GroupId) -> Result<(), Problem> {
+        let Some(held) = self.held().filter(|_| !self.is_own(group).unwrap_or(false)) else { return Ok(()) };
+        let taken =
+            || Problem::conflict(format!("group {group} lies in the domain: make one with another id"));
+        let problem = match blocking("reading the group", move || held.freshen(group)).await {
+            Err(problem) if matches!(problem.code(), Code::NotFound) && !self.is_asked_for(group) => {
+                return Ok(());
+            }
+            Err(problem) if !problem.is_decision() => return Err(problem),
+            _ => taken(),
+        };
+        self.deny(caller, Action::CreateGroup, &About::group(group, "made"), problem).await
     }
 
     /// The domain in which a group lies; none for the server's own groups, and without a domain.
@@ -83,6 +103,8 @@ impl Server {
     ) -> Result<(GroupId, String, Tickets), Problem> {
         let (group, account, (from, until)) =
             self.direct_grant(caller, request, Action::IssueTickets).await?;
+        // One at a time: a second one waits, and ends what the first has got.
+        let _turn = self.one_issuing(request).await;
         let Some(domain) = self.domain_of(group)? else {
             return Err(Problem::conflict(format!(
                 "the keys of group {group} are at this server: a certificate reads them, not tickets"

@@ -92,6 +92,16 @@ impl Server {
         }
     }
 
+    /// Waits until nothing else is given out in the domain under a request.
+    pub(crate) async fn one_issuing(&self, request: RequestId) -> Turn {
+        self.elevation().turn(Line::Issuing(request)).await
+    }
+
+    /// Whether there are requests for a group.
+    pub(crate) fn is_asked_for(&self, group: GroupId) -> bool {
+        self.elevation().known().contains(&group)
+    }
+
     /// The group of a request.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use crate::server::now;
 pub const SKEW_MS: u64 = 2_000;
 
 /// Whoever has it takes the next step; it is kept until that is stored.
-pub(super) type Turn = OwnedMutexGuard<()>;
+pub(crate) type Turn = OwnedMutexGuard<()>;
 
 type Waiting = Arc<tokio::sync::Mutex<()>>;
 
@@ -30,6 +30,8 @@ pub(super) enum Line {
     Asking(GroupId),
     /// A request.
     Request(RequestId),
+    /// What is given out in a domain under a request. Whoever ends the request does not wait for it.
+    Issuing(RequestId),
 }
 
 /// The requests of a group.

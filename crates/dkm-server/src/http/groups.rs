@@ -113,6 +113,7 @@ pub(super) async fn create(
     let group = input::group(&group)?;
     let about = About::group(group, "made");
     server.require(caller.is_service(), &caller, Action::CreateGroup, &about).await?;
+    server.is_free(&caller, group).await?;
     let maker = caller.clone();
     server
         .change(&caller, Action::CreateGroup, about, move |tx| {
