@@ -59,7 +59,15 @@ impl Place {
         Log::create(&self.log(), key(1), self.anchor()).unwrap()
     }
 
+    /// Opens it. A process that another test starts holds the lock of a log that was just closed until it has become that
+    /// other program, so that is tried again for a while.
     pub(crate) fn open(&self, seed: u8) -> Result<Log, Error> {
+        for _ in 0..100 {
+            match Log::open(&self.log(), key(seed), self.anchor()) {
+                Err(Error::InUse { .. }) => std::thread::sleep(std::time::Duration::from_millis(20)),
+                opened => return opened,
+            }
+        }
         Log::open(&self.log(), key(seed), self.anchor())
     }
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use dkm::repository::{GroupAccess, Repository as _};
+use dkm_remote::{Limits, RemoteRepository, RemoteUrl};
 use dkm_testbed::{Account, Domain, Options, Scope};
 
 use crate::world::{Run, World};
@@ -25,10 +27,17 @@ impl Place {
         let (service, dkmd) = (domain.add_user("svc-mail").unwrap(), domain.add_user("svc-dkmd").unwrap());
         let admin = domain.admin().clone();
         domain.keytab(&admin).unwrap();
-        domain.keytab(&dkmd).unwrap();
+        let broker = domain.add_user("svc-broker").unwrap();
+        // The server's keytab holds the keys of both of its accounts (two bytes of version, then entries).
+        let (own, of_broker) = (domain.keytab(&dkmd).unwrap(), domain.keytab(&broker).unwrap());
+        let both = [std::fs::read(&own).unwrap(), std::fs::read(of_broker).unwrap()[2..].to_vec()].concat();
+        std::fs::write(own, both).unwrap();
         let url = format!("ad://{}?dc={}@{}", domain.name(), domain.fqdn(), domain.addresses()[0]);
         let mut environment = domain.env_with_keytab(&dkmd);
-        environment.push(("KRB5CCNAME".to_owned(), "MEMORY:dkmd".to_owned()));
+        // A collection: it comes as two accounts.
+        let caches = domain.folder().join("caches-of-dkmd");
+        std::fs::create_dir(&caches).unwrap();
+        environment.push(("KRB5CCNAME".to_owned(), format!("DIR:{}", caches.display())));
         let world = World::of_people(&format!("[directory]\nrepository = {url:?}\n"), &environment);
         let mut place = Self { domain, world, service, url };
         place
@@ -41,6 +50,8 @@ impl Place {
             "mail",
             "--members",
             "svc-mail",
+            "--members",
+            "svc-broker",
             "--creators",
             "svc-mail",
             "--owners",
@@ -150,6 +161,14 @@ impl Place {
 #[test]
 fn tickets_read_the_keys_until_access_is_revoked() {
     let Some(place) = Place::new() else { return };
+    // Nobody puts a group of the server's own in its place.
+    let own: RemoteUrl = place.world.service_url().parse().unwrap();
+    let mut own = RemoteRepository::open(own, Limits::default()).connect(0).unwrap();
+    let taken = own.create_group(place.world.group.parse().unwrap(), &GroupAccess::default()).unwrap_err();
+    assert!(taken.to_string().contains("lies in the domain"), "{taken}");
+    own.create_group("0a0a0a0a-0a0a-0a0a-0a0a-0a0a0a0a0a0a".parse().unwrap(), &GroupAccess::default())
+        .unwrap();
+
     let blob = place.blob();
     let request = place.approved("30m");
     place.tickets(&request).exits(7);
@@ -217,4 +236,31 @@ fn access_ends_with_the_ticket_though_the_server_is_dead() {
     assert!(
         place.world.person("alice", &["elevate", "show", &request]).succeeded().text().contains("finished")
     );
+}
+
+#[test]
+fn blobs_are_opened_by_the_server_as_a_member_of_the_group() {
+    let Some(mut place) = Place::new() else { return };
+    let blob = place.blob();
+    let asked = |place: &Place| {
+        let request = place.world.request(&[]);
+        for who in ["bob", "carol"] {
+            place.world.answer(who, "approve", &request, &[]).succeeded();
+        }
+        place.world.person("alice", &["elevate", "activate", &request]).succeeded();
+        let words = ["elevate", "run", &request, "--", "unprotect", &blob, "-c", "account=17"];
+        place.world.person("alice", &words)
+    };
+    asked(&place).exits(4).says("opens nothing of group");
+    let realm = place.domain.realm();
+    let broker = format!(
+        "[[directory.brokers]]\ngroup = {:?}\nprincipal = \"svc-broker@{realm}\"\n",
+        place.world.group
+    );
+    place.world.server.configure(&broker);
+    assert_eq!(asked(&place).succeeded().text(), "the refresh token");
+    // No key has left, so none counts as exposed, and there was no temporary account.
+    let keys = place.service(&["key", "list", "--json"]).succeeded().json();
+    assert_ne!(keys["keys"][0]["exposed"], true, "{keys}");
+    assert_eq!(place.temporary_accounts(), 0);
 }

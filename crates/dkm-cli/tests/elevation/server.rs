@@ -118,6 +118,14 @@ impl Server {
         }
     }
 
+    /// Adds to its configuration, and starts it anew.
+    pub(crate) fn configure(&mut self, more: &str) {
+        let path = self.folder.join("dkmd.toml");
+        let text = std::fs::read_to_string(&path).unwrap() + more;
+        std::fs::write(path, text).unwrap();
+        self.restart();
+    }
+
     /// Starts it anew, at another port.
     pub(crate) fn restart(&mut self) {
         self.kill();

@@ -153,6 +153,11 @@ impl World {
         self.of(account, &enrol).succeeded();
     }
 
+    /// The URL with the credentials of the service.
+    pub(crate) fn service_url(&self) -> String {
+        self.server.url(&self.credentials("service:mail"))
+    }
+
     fn credentials(&self, account: &str) -> PathBuf {
         self.home(account).join("credentials")
     }
