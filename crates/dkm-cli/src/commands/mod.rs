@@ -141,7 +141,7 @@ pub(crate) enum Ad {
 /// Commands on groups.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Group {
-    Create(group_create::Arguments),
+    Create(Box<group_create::Arguments>),
     List(group_list::Arguments),
     Show(group_show::Arguments),
     #[cfg(feature = "active-directory")]
@@ -288,7 +288,7 @@ pub(crate) fn run(command: Command, shell: &Shell) -> Result {
         Command::Ad(Ad::Init(arguments)) => ad_init::run(&arguments, shell),
         #[cfg(feature = "active-directory")]
         Command::Ad(Ad::Doctor(arguments)) => ad_doctor::run(&arguments, shell),
-        Command::Group(Group::Create(arguments)) => group_create::run(arguments, shell),
+        Command::Group(Group::Create(arguments)) => group_create::run(*arguments, shell),
         Command::Group(Group::List(arguments)) => group_list::run(&arguments, shell),
         Command::Group(Group::Show(arguments)) => group_show::run(&arguments, shell),
         #[cfg(feature = "active-directory")]
