@@ -29,6 +29,7 @@ struct Sized {
 }
 
 fn entry(number: u64) -> Entry {
+    // All of them are made here, of characters and lengths that the log takes.
     let actor = format!("service:mail-{}", number % 1000).parse().expect("a name");
     let action = "read-key".parse().expect("an action");
     let mut entry = Entry::new(Timestamp(1_800_000_000_000 + number), actor, action, Phase::Intent);
@@ -106,6 +107,7 @@ pub(crate) fn log(quick: bool, effort: Effort) -> Result<Section> {
         let (log, next) = (logs[at], &next[at]);
         plain(move || {
             let from = next.replace(next.get() + BATCH);
+            // What fails here was full or broken since: there is nothing to measure.
             append(&log.log, from..from + BATCH).expect("it worked before");
         })
     };
@@ -116,6 +118,7 @@ pub(crate) fn log(quick: bool, effort: Effort) -> Result<Section> {
         plain(move || {
             // Knuth's MMIX generator: any spread will do.
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // As above; the entry is one of those that were put.
             log.prove((random >> 16) % log.size).expect("it worked before")
         })
     };

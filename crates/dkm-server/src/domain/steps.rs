@@ -137,6 +137,8 @@ impl Server {
         .await?;
         let about = about(format!("tickets of a temporary account until {until}"));
         let there = Arc::clone(&domain);
+        // Somebody may have been disabled, shut out, and enabled again: what he gets now has to be ended too.
+        self.elevation().opened(request);
         let issued = self
             .outside(caller, Action::IssueTickets, about, move || there.issue(group, request, until))
             .await?;

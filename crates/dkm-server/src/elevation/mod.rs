@@ -363,6 +363,10 @@ impl Server {
             }
             match self.over(group, &given, at).await {
                 Ok(over) => ended.extend(over.into_iter().map(|request| (group, request))),
+                // There is nothing in force any more by which access could go on.
+                Err(problem) if problem.is_decision() => {
+                    ended.extend(given.iter().map(|elevation| (group, elevation.request().id)));
+                }
                 Err(problem) => tracing::warn!(%group, %problem, "whether access goes on can't be said"),
             }
         }

@@ -121,6 +121,11 @@ impl State {
         lock(&self.closed).insert(request);
     }
 
+    /// Notes that something is given out in the domain under a request, once more perhaps.
+    pub(crate) fn opened(&self, request: RequestId) {
+        lock(&self.closed).remove(&request);
+    }
+
     pub(super) fn is_closed(&self, request: RequestId) -> bool {
         lock(&self.closed).contains(&request)
     }
