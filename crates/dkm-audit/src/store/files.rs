@@ -16,6 +16,17 @@ const FOLDER_MODE: u32 = 0o750;
 /// In fault-injection builds files are written in pieces, so that a test can stop between two of them.
 const PIECE_LEN: usize = if cfg!(any(test, feature = "fault-injection")) { 8 * 1024 } else { usize::MAX };
 
+/// How the names of files begin that are not at their paths yet.
+const TEMPORARY: &str = ".tmp";
+
+/// A file whose bytes are durable, under another name.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Ready {
+    temporary: PathBuf,
+    target: PathBuf,
+}
+
 /// A folder that one process writes to.
 #[derive(Debug)]
 pub(crate) struct Files {
@@ -41,30 +52,70 @@ impl Files {
 
     /// Puts a whole file at `path`, in place of what is there. It is durable once [`Files::sync`] returns.
     pub(crate) fn put(&mut self, path: &str, bytes: &[u8]) -> Result<(), Error> {
-        let target = self.root.join(path);
-        let folder = target.parent().unwrap_or(&self.root).to_path_buf();
-        self.make(&folder)?;
-        let temporary = self.root.join(".tmp");
-        self.syncs += 1;
-        write(&temporary, bytes).map_err(|error| Error::io(&target, error))?;
+        let ready = self.ready(&[(path.to_owned(), bytes)])?;
+        ready.into_iter().try_for_each(|ready| self.place(ready))
+    }
+
+    /// Writes whole files, and makes their bytes durable, all at the same time: a file system waits for its disk once for
+    /// all that ask at once. None of them is at its path yet.
+    pub(crate) fn ready(&mut self, files: &[(String, &[u8])]) -> Result<Vec<Ready>, Error> {
+        let mut ready = Vec::with_capacity(files.len());
+        for (number, (path, _)) in files.iter().enumerate() {
+            let target = self.root.join(path);
+            let folder = target.parent().unwrap_or(&self.root).to_path_buf();
+            self.make(&folder)?;
+            ready.push(Ready { temporary: self.root.join(format!("{TEMPORARY}{number}")), target });
+            self.syncs += 1;
+        }
+        let bytes = files.iter().map(|(_, bytes)| *bytes);
+        let all: Vec<(&Ready, &[u8])> = ready.iter().zip(bytes).collect();
+        let written = at_once(&all, |(ready, bytes)| {
+            write(&ready.temporary, bytes).map_err(|error| Error::io(&ready.target, error))
+        });
+        written.into_iter().collect::<Result<(), Error>>()?;
+        Ok(ready)
+    }
+
+    /// Puts a file that is ready at its path. Its name is durable once [`Files::sync`] returns.
+    pub(crate) fn place(&mut self, ready: Ready) -> Result<(), Error> {
+        let Ready { temporary, target } = ready;
         step("rename a file");
-        fs::rename(&temporary, &target).map_err(|error| Error::io(&target, error))?;
-        self.unsynced.insert(folder);
+        fs::rename(temporary, &target).map_err(|error| Error::io(&target, error))?;
+        self.unsynced.extend(target.parent().map(Path::to_path_buf));
         Ok(())
     }
 
     /// Makes everything that was put durable.
     pub(crate) fn sync(&mut self) -> Result<(), Error> {
-        while let Some(folder) = self.unsynced.first() {
+        let folders: Vec<PathBuf> = self.unsynced.iter().cloned().collect();
+        let synced = at_once(&folders, |folder| {
             step("sync a folder");
+            sync_folder(folder)
+        });
+        let mut failed = None;
+        for (folder, synced) in folders.into_iter().zip(synced) {
             self.syncs += 1;
-            match sync_folder(folder) {
+            match synced {
                 // What was removed since has nothing to lose.
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io(folder, error)),
-                _ => self.unsynced.pop_first(),
-            };
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    failed = Some(Error::io(&folder, error));
+                }
+                _ => {
+                    self.unsynced.remove(&folder);
+                }
+            }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Removes what a writer that died, or an error, has left of files that were not at their paths yet.
+    pub(crate) fn clear(&mut self) -> Result<(), Error> {
+        let names = fs::read_dir(&self.root).and_then(|entries| {
+            entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>()
+        });
+        let names = names.map_err(|error| Error::io(&self.root, error))?;
+        let left = names.iter().filter_map(|name| name.to_str()).filter(|name| name.starts_with(TEMPORARY));
+        left.into_iter().try_for_each(|name| self.remove(name))
     }
 
     /// Has the folders on the way to `path` made durable with the next [`Files::sync`]: who made them may have died
@@ -112,7 +163,22 @@ impl Files {
     }
 }
 
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Does something with each item, all at the same time.
+fn at_once<T: Sync, R: Send>(items: &[T], act: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let Some((first, others)) = items.split_first() else { return Vec::new() };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = others.iter().map(|item| scope.spawn(|| act(item))).collect();
+        let first = act(first);
+        let others = others.into_iter().map(|other| match other.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        std::iter::once(first).chain(others).collect()
+    })
+}
+
+/// Writes a file, and makes its bytes durable.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -137,14 +203,23 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// The name under which a file is written that will be at `path`.
+pub(super) fn temporary(path: &Path) -> io::Result<PathBuf> {
+    let mut name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_os_string();
+    name.push(TEMPORARY);
+    Ok(path.with_file_name(name))
+}
+
 /// Puts a whole, durable file in place of what is at `path`.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_os_string();
-    name.push(".tmp");
-    let temporary = path.with_file_name(name);
-    write(&temporary, bytes)?;
+    write(&temporary(path)?, bytes)?;
+    take_place(path)
+}
+
+/// Puts the file that was written as [`temporary`] at `path`.
+pub(super) fn take_place(path: &Path) -> io::Result<()> {
     step("rename a file");
-    fs::rename(&temporary, path)?;
+    fs::rename(temporary(path)?, path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     step("sync a folder");
     sync_folder(folder)

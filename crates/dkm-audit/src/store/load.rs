@@ -89,6 +89,7 @@ fn hand_over(
 
 /// Removes tiles beyond the checkpoint, which were never acknowledged, and partial tiles of full ones.
 pub(super) fn tidy(files: &mut Files, source: &DirectorySource, size: u64) -> Result<(), Error> {
+    files.clear()?;
     for level in (0..TILE_LEVELS).map(Some).chain([None]) {
         let hashes = hashes_at(level.unwrap_or(0), size);
         let (edge, width) = (hashes / TILE_WIDTH, hashes % TILE_WIDTH);

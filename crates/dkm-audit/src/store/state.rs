@@ -243,18 +243,32 @@ impl State {
         if edge.frontier.size() > NUMBER_MAX {
             return Err(Error::Full);
         }
-        for (tile, bytes) in &added.files {
-            self.files.put(&tile.path(), bytes)?;
-        }
-        self.files.sync()?;
         let checkpoint = checkpoint_of(&self.key, &edge);
         let keys: Vec<&LogKey> = [&self.key].into_iter().chain(&next).collect();
         let note = sign(&checkpoint, &keys)?;
         self.next = next;
-        self.files.put(CHECKPOINT, &note)?;
+        let tiles = added.files.iter().map(|(tile, bytes)| (tile.path(), bytes.as_slice()));
+        let handover = self.next.iter().map(|_| (handover_path(checkpoint.size), &*note));
+        let all: Vec<(String, &[u8])> =
+            tiles.chain([(CHECKPOINT.to_owned(), &*note)]).chain(handover).collect();
+        // All bytes are made durable at once, those of the checkpoint too. Then names change, each after what it stands for:
+        // what the checkpoint covers, the checkpoint, the copy outside.
+        let (files, anchor) = (&mut self.files, &mut self.anchor);
+        let (ready, expected) = std::thread::scope(|scope| {
+            let outside = scope.spawn(|| anchor.expect(&note));
+            (files.ready(&all), outside.join())
+        });
+        match expected {
+            Ok(expected) => expected.map_err(|source| Error::Anchor { source: Arc::new(source) })?,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+        let mut ready = ready?.into_iter();
+        for ready in ready.by_ref().take(added.files.len()) {
+            self.files.place(ready)?;
+        }
         self.files.sync()?;
-        if self.next.is_some() {
-            self.files.put(&handover_path(checkpoint.size), &note)?;
+        for ready in ready {
+            self.files.place(ready)?;
             self.files.sync()?;
         }
         self.keep(&note)?;

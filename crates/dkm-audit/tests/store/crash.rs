@@ -116,7 +116,11 @@ fn check(place: &Place, acknowledged: &BTreeMap<u64, String>, at_least: u64) {
     drop(log);
     let report = verify(&place.source(), &trust(1), Some(&anchor)).unwrap();
     assert_eq!((report.checkpoint.size, report.leftovers), (verified.size + 5, 0));
-    assert!(!place.log().join(".tmp").exists());
+    for folder in [place.log(), place.folder().to_path_buf()] {
+        let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let left: Vec<_> = names.filter(|name| name.to_string_lossy().contains(".tmp")).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
 }
 
 fn finish(mut child: Child, scenario: &str, step: u64) -> (bool, BTreeMap<u64, String>) {
