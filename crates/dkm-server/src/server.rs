@@ -416,18 +416,18 @@ impl Server {
         Err(Problem::denied(format!("{} is not any more who asked for this", caller.name())))
     }
 
-    fn write<T>(
+    fn write<T: Send + 'static>(
         &self,
         action: Action,
         leaf: u64,
-        f: impl FnOnce(&Transaction<'_>) -> Result<T, Problem>,
+        f: impl FnOnce(&Transaction<'_>) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         if !action.changes_access() {
-            return self.store.change(leaf, f);
+            return self.store.change_together(leaf, f);
         }
         // One at a time: what was read last is what was written last.
         let _turn = self.access_changes.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = self.store.change(leaf, f)?;
+        let done = self.store.change_together(leaf, f)?;
         let read = self.store.read(Catalog::load).ok().map(Arc::new);
         *self.catalog.lock().unwrap_or_else(PoisonError::into_inner) = read;
         Ok(done)

@@ -1,7 +1,7 @@
 //! The embedded database: principals, access, and records.
 //!
 //! One connection writes, some read. A change is made in one transaction together with the number of the audit log's leaf
-//! that announced it, so that a database which is older than its log is noticed.
+//! that announced it, so that a database which is older than its log is noticed. Changes that wait at the same time share it.
 
 pub mod certificates;
 pub mod directory;
@@ -9,6 +9,7 @@ pub mod elevations;
 pub mod groups;
 pub mod records;
 mod schema;
+mod together;
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -75,6 +76,8 @@ pub struct Store {
     /// Device and inode of the file that is open.
     file: (u64, u64),
     writer: Mutex<Connection>,
+    /// Changes that the next transaction makes.
+    waiting: Mutex<Vec<together::Waiting>>,
     readers: Vec<Mutex<Connection>>,
     turn: AtomicUsize,
     identity: Identity,
@@ -190,7 +193,7 @@ impl Store {
             .map_err(error)?;
         let file = std::fs::metadata(&path).map_err(|source| error(moved(Some(source))))?;
         let (file, writer, turn) = ((file.dev(), file.ino()), Mutex::new(writer), AtomicUsize::new(0));
-        Ok(Arc::new(Self { path, file, writer, readers, turn, identity }))
+        Ok(Arc::new(Self { path, file, writer, waiting: Mutex::default(), readers, turn, identity }))
     }
 
     /// Makes a database of an earlier version one of the present, whole or not at all.
