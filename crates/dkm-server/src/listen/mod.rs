@@ -1,6 +1,7 @@
 //! Listeners: who connects is found out here, once, and stays with the connection. What it may do is asked again with
 //! every request.
 
+mod linger;
 mod plain;
 mod tls;
 mod unix;
@@ -17,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt;
 
+use linger::Linger;
 pub(crate) use plain::Plain;
 pub(crate) use tls::Tls;
 pub(crate) use unix::Unix;
@@ -85,7 +87,7 @@ impl Service {
             .timer(TokioTimer::new())
             .header_read_timeout(self.idle)
             .max_headers(64)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+            .serve_connection(TokioIo::new(Linger::new(stream)), TowerToHyperService::new(service));
         if let Err(error) = watcher.watch(connection).await {
             tracing::debug!(%error, "a connection ended");
         }

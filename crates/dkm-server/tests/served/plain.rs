@@ -28,17 +28,26 @@ impl Plain {
     }
 }
 
-fn config(credentials: &Path) -> ClientConfig {
-    let (identity, authority) = (credentials.join("identity.pem"), credentials.join("authority.pem"));
+/// Who shows this certificate, and believes this authority.
+pub(crate) fn showing(
+    authority: &Path,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(authority).unwrap()).unwrap();
-    let chain = CertificateDer::pem_file_iter(&identity).unwrap().map(Result::unwrap).collect();
     ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
-        .with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(identity).unwrap())
+        .with_client_auth_cert(chain, key)
         .unwrap()
+}
+
+fn config(credentials: &Path) -> ClientConfig {
+    let (identity, authority) = (credentials.join("identity.pem"), credentials.join("authority.pem"));
+    let chain = CertificateDer::pem_file_iter(&identity).unwrap().map(Result::unwrap).collect();
+    showing(&authority, chain, PrivateKeyDer::from_pem_file(identity).unwrap())
 }
 
 impl Daemon {
@@ -52,10 +61,44 @@ impl Daemon {
         self.send(account, line, ("application/octet-stream", body))
     }
 
-    fn send(&self, account: &str, line: &str, (kind, body): (&str, &[u8])) -> Plain {
+    fn stream(&self, config: ClientConfig) -> StreamOwned<ClientConnection, TcpStream> {
         let name = ServerName::try_from("localhost").unwrap();
-        let session = ClientConnection::new(Arc::new(config(&self.credentials(account))), name).unwrap();
-        let mut stream = StreamOwned::new(session, TcpStream::connect(self.address).unwrap());
+        let session = ClientConnection::new(Arc::new(config), name).unwrap();
+        StreamOwned::new(session, TcpStream::connect(self.address).unwrap())
+    }
+
+    /// The status for a request of somebody whose certificate is shown.
+    ///
+    /// # Errors
+    /// The server breaks off before it answers.
+    pub(crate) fn status(&self, config: ClientConfig, line: &str) -> std::io::Result<u16> {
+        let mut stream = self.stream(config);
+        let head = format!("{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes())?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        Ok(answer.split(' ').nth(1).unwrap().parse().unwrap())
+    }
+
+    /// Sends these bytes over a connection of an account, and hangs up at once if `abrupt`. What the server says before
+    /// it hangs up, too.
+    pub(crate) fn raw(&self, account: &str, bytes: &[u8], abrupt: bool) -> Vec<u8> {
+        let mut stream = self.stream(config(&self.credentials(account)));
+        // The server may have hung up already: it need not listen to the end.
+        let _ = stream.write_all(bytes).and_then(|()| stream.flush());
+        if abrupt {
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
+            let _ = stream.sock.shutdown(std::net::Shutdown::Write);
+        }
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        answer
+    }
+
+    fn send(&self, account: &str, line: &str, (kind, body): (&str, &[u8])) -> Plain {
+        let mut stream = self.stream(config(&self.credentials(account)));
         let head = format!(
             "{line} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\
              connection: close\r\n\r\n",
