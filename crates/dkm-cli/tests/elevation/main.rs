@@ -9,6 +9,7 @@ mod attacks;
 mod direct;
 #[cfg(feature = "active-directory")]
 mod domain;
+mod offline;
 mod rosters;
 mod server;
 mod story;

@@ -42,7 +42,7 @@ impl Elevation {
     }
 
     /// Whether the answers that came with what was done allowed it, by the roster under which it was asked for; none where
-    /// nothing was done offline, or that roster is not known.
+    /// nothing was done offline, or that roster is not known. One that was replaced before allowed nothing any more.
     #[must_use]
     pub fn was_approved_offline(&self, in_force: &InForce<'_>) -> Option<bool> {
         let request = &self.request;
@@ -54,6 +54,15 @@ impl Elevation {
             [one] => &in_force.versions.iter().find(|version| version.digest == *one)?.roster,
             _ => return None,
         };
+        let is_replaced = |usage: &Usage| {
+            in_force.versions.iter().any(|version| {
+                let follows = version.previous.iter().any(|previous| request.roster.contains(previous));
+                follows && version.effective_at <= usage.from
+            })
+        };
+        if self.usages.iter().any(is_replaced) {
+            return Some(false);
+        }
         let then = InForce { policy: &request.policy, rosters: &request.roster, roster, ..*in_force };
         let Ok(levels) = then.permit(request) else { return Some(false) };
         let good = |answer: &&Answer| answer.check(request, &levels, roster, in_force.verify).is_ok();

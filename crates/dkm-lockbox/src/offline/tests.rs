@@ -301,6 +301,19 @@ fn a_roster_of_then_vouches_for_what_was_used_under_it() {
     let record = elevation.use_offline(used.clone(), vec![by("erin")], T0, &force).unwrap();
     elevation.apply(&record).unwrap();
     assert_eq!(elevation.was_approved_offline(&force), Some(true));
+    // Not by one that had been replaced when it was used: whoever was approved by an old copy of it, was not.
+    let next = |effective_at| dkm_core::roster::RosterVersion {
+        digest: other[0],
+        version: 2,
+        previous: vec![ROSTER],
+        effective_at,
+        ..versions[0].clone()
+    };
+    for (effective_at, was) in [(T0.plus(1), true), (T0, false)] {
+        let versions = [versions[0].clone(), next(effective_at)];
+        let force = InForce { versions: &versions, ..force };
+        assert_eq!(elevation.was_approved_offline(&force), Some(was));
+    }
     // Whoever stood in neither has said nothing.
     let without = InForce { versions: &[], ..force };
     assert!(lockbox.admit_used((asked(), signed(&asked())), &used, MALLORY, T0, &without).is_err());

@@ -439,8 +439,10 @@ type Step = (Turn, Record, About);
 
 fn with(turn: Turn, group: GroupId, record: &Record, detail: &StepDetail) -> Step {
     let mut detail = detail.clone();
-    if let Event::Requested { request } = &record.event {
-        detail.reason = Some(request.reason.clone());
+    match &record.event {
+        Event::Requested { request, .. } => detail.reason = Some(request.reason.clone()),
+        Event::UsedOffline { usage, .. } => detail.reason = Some(usage.what.clone()),
+        _ => {}
     }
     (turn, record.clone(), about_of(group, Some(record), &detail))
 }
