@@ -156,6 +156,18 @@ impl Asked {
             let (blobs, bytes) = self.elevation.used();
             facts.push(("used", format!("{}, {bytes} bytes", count(blobs, "blob"))));
         }
+        let used: Vec<String> = self
+            .elevation
+            .usages()
+            .iter()
+            .map(|usage| {
+                format!("{}  by {}: {}", when::second(usage.from), shown(&usage.by), shown(&usage.what))
+            })
+            .collect();
+        if !used.is_empty() {
+            facts.push(("used offline", used.join("\n")));
+            facts.push(("approved for it", self.approved_offline(control).to_owned()));
+        }
         let missing: Vec<String> = self
             .missing(control)
             .iter()
@@ -181,6 +193,13 @@ impl Asked {
             .iter()
             .map(|(level, people, approvers)| json!({"level": level, "people": people, "approvers": approvers}))
             .collect();
+        let used: Vec<_> = self
+            .elevation
+            .usages()
+            .iter()
+            .map(|usage| json!({"by": usage.by, "from": when::precise(usage.from), "what": usage.what}))
+            .collect();
+        let approved = (!used.is_empty()).then(|| self.approved_offline(control) == "yes");
         let history: Vec<_> = self
             .records
             .iter()
@@ -207,7 +226,20 @@ impl Asked {
             "until": self.until().map(when::precise),
             "missing": missing,
             "history": history,
+            "by_file": self.elevation.signature().is_some(),
+            "used_offline": used,
+            "approved_offline": approved,
         })
+    }
+
+    /// Whether what was done offline had been approved, in a word.
+    fn approved_offline(&self, control: Option<&Control>) -> &'static str {
+        let in_force = control.and_then(|control| control.in_force(self.request()));
+        match in_force.and_then(|in_force| self.elevation.was_approved_offline(&in_force)) {
+            Some(true) => "yes",
+            Some(false) => "NO",
+            None => "not known",
+        }
     }
 
     fn own_name(&self, control: Option<&Control>) -> String {
@@ -258,6 +290,10 @@ fn event_text(event: &Event) -> String {
             format!(" by {} at level {:?}", shown(&answer.approver), shown(&answer.level))
         }
         Event::Revoked { by, .. } | Event::Reviewed { by, .. } => format!(" by {}", shown(by)),
+        Event::UsedOffline { usage, .. } => format!(", says {}: {}", shown(&usage.by), shown(&usage.what)),
+        Event::Requested { submitted: Some(submitted), .. } => {
+            format!(" by file, brought by {}", shown(&submitted.by))
+        }
         Event::Activated { until, .. } => format!(" until {}", when::second(*until)),
         Event::Opened { blob, bytes, .. } | Event::Continued { blob, bytes, .. } => {
             format!(" blob {blob}, {bytes} bytes")

@@ -102,18 +102,22 @@ impl Answer {
     /// None if the approver is not in the roster.
     #[must_use]
     pub fn evidence(&self, request: &Request, roster: &Roster) -> Option<Evidence> {
-        let person = roster.person(&self.approver)?;
+        let text = statement(request, self.decision, &self.level, &self.approver);
+        Some(Evidence::of(roster.person(&self.approver)?, NAMESPACE, text, self.signature.clone()))
+    }
+}
+
+impl Evidence {
+    /// What a person's signature under a statement can be checked by.
+    #[must_use]
+    pub fn of(person: &Person, namespace: &str, statement: String, signature: String) -> Self {
         let principal = principal(&person.id);
         let line = |key: &String| {
             let (kind, key) = key_of(key);
-            format!("{principal} namespaces=\"{NAMESPACE}\" {kind} {key}\n")
+            format!("{principal} namespaces=\"{namespace}\" {kind} {key}\n")
         };
-        Some(Evidence {
-            statement: statement(request, self.decision, &self.level, &self.approver),
-            signature: self.signature.clone(),
-            allowed_signers: person.keys.iter().map(line).collect(),
-            principal,
-        })
+        let allowed_signers = person.keys.iter().map(line).collect();
+        Self { statement, signature, principal, allowed_signers }
     }
 }
 

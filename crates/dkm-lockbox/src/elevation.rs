@@ -4,6 +4,7 @@
 //! durable; only then [`Elevation::apply`] takes it. What was made durable is taken again after a restart, in its order.
 
 mod in_force;
+mod offline;
 mod status;
 mod steps;
 
@@ -12,6 +13,7 @@ use dkm_core::{RequestId, Timestamp};
 pub use self::in_force::InForce;
 pub use self::status::Status;
 use crate::answer::Answer;
+use crate::offline::Usage;
 use crate::record::{Ending, Event, Record};
 use crate::request::Request;
 
@@ -60,6 +62,12 @@ pub struct Elevation {
     opened: u64,
     bytes: u64,
     reviewed_by: Option<String>,
+    /// What was done while the server did not answer.
+    usages: Vec<Usage>,
+    /// The answers that came with that.
+    files: Vec<Answer>,
+    /// The requester's signature, of a request that came by file.
+    signature: Option<String>,
 }
 
 /// What the record of an activation says.
@@ -78,7 +86,7 @@ impl Elevation {
     /// It is another record.
     pub fn new(first: &Record) -> Result<Self, ReplayError> {
         let misplaced = ReplayError::Misplaced { request: first.request, number: first.number };
-        let Event::Requested { request } = &first.event else { return Err(misplaced) };
+        let Event::Requested { request, submitted } = &first.event else { return Err(misplaced) };
         if first.number != 0 {
             return Err(ReplayError::Gap { request: first.request, expected: 0, found: first.number });
         }
@@ -86,7 +94,7 @@ impl Elevation {
             return Err(misplaced);
         }
         Ok(Self {
-            latest: request.made,
+            latest: request.made.max(first.event.at()),
             request: request.as_ref().clone(),
             taken: 1,
             answers: Vec::new(),
@@ -97,6 +105,9 @@ impl Elevation {
             opened: 0,
             bytes: 0,
             reviewed_by: None,
+            usages: Vec::new(),
+            files: Vec::new(),
+            signature: submitted.as_ref().map(|submitted| submitted.signature.clone()),
         })
     }
 
@@ -148,6 +159,18 @@ impl Elevation {
         self.reviewed_by.as_deref()
     }
 
+    /// What was done by it while the server did not answer, as people say.
+    #[must_use]
+    pub fn usages(&self) -> &[Usage] {
+        &self.usages
+    }
+
+    /// The requester's signature, if the request came by file.
+    #[must_use]
+    pub fn signature(&self) -> Option<&str> {
+        self.signature.as_deref()
+    }
+
     /// The number of its next record.
     #[must_use]
     pub const fn next_number(&self) -> u64 {
@@ -166,13 +189,15 @@ impl Elevation {
         self.withdrawn
             || self.revoked_by.is_some()
             || self.ended.is_some()
+            || !self.usages.is_empty()
             || self.answers().any(|answer| answer.decision == crate::Decision::Deny)
     }
 
     /// Whether it was an emergency in which access was given, and nobody has reviewed it.
     #[must_use]
     pub const fn review_is_due(&self) -> bool {
-        self.request.break_glass && self.activated.is_some() && self.reviewed_by.is_none()
+        let was_used = self.activated.is_some() || !self.usages.is_empty();
+        self.request.break_glass && was_used && self.reviewed_by.is_none()
     }
 
     /// Takes a record that was made durable.
@@ -209,6 +234,14 @@ impl Elevation {
             }
             Event::Reviewed { by, .. } => {
                 self.reviewed_by.get_or_insert_with(|| by.clone());
+            }
+            Event::UsedOffline { usage, answers, .. } => {
+                self.usages.push(usage.clone());
+                self.files.extend(
+                    answers.iter().filter(|answer| !self.files.contains(answer)).cloned().collect::<Vec<_>>(),
+                );
+                // What was reviewed before was not this.
+                self.reviewed_by = None;
             }
         }
         self.latest = self.latest.max(record.event.at());

@@ -33,6 +33,12 @@
 //!    records of what has ended by itself; where [`Elevation::interval`] is some, what was issued is taken back then.
 //!    [`Lockbox::unreviewed`] tells which emergencies wait for a review.
 //!
+//! # While the server does not answer
+//!
+//! A requester signs the [`request_statement`], approvers sign the same statements as ever, and [`gather`] tells what files with
+//! them come to. Whoever acts by that signs a [`Usage`]. A server takes the files later: [`Lockbox::admit`] a request to which
+//! answers can follow, [`Lockbox::admit_used`] and [`Elevation::use_offline`] what was used meanwhile.
+//!
 //! The same verifies a roster's own changes: [`verify_roster`] is what
 //! [`RosterChain::resolve`](dkm_core::roster::RosterChain::resolve) asks for.
 
@@ -43,6 +49,7 @@ mod clock;
 mod elevation;
 mod lockbox;
 mod memo;
+mod offline;
 mod record;
 mod refusal;
 mod request;
@@ -57,10 +64,16 @@ pub use clock::Clock;
 pub use elevation::{Elevation, InForce, ReplayError, Status};
 pub use lockbox::{Lockbox, OPEN_MAX};
 pub use memo::Memo;
+pub use offline::{
+    Gathered, REQUEST_NAMESPACE, Submission, USAGES_MAX, USE_NAMESPACE, Usage, check_requester, gather,
+};
 pub use record::{Ending, Event, RECORD_LEN_MAX, RECORD_VERSION, Record, RecordError};
 pub use refusal::Refusal;
 pub use request::{
     Ask, BLOBS_MAX, Mode, NAME_LEN_MAX, REASON_LEN_MAX, Request, RequestError, Requester, Scope, VERSIONS_MAX,
 };
-pub use statement::{Decision, NAMESPACE, STATEMENT_LEN_MAX, Statement, StatementError, statement};
+pub use statement::{
+    Decision, NAMESPACE, STATEMENT_LEN_MAX, Statement, StatementError, parse_request, request_statement,
+    statement,
+};
 pub use text::{is_deceptive, shown};

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dkm_core::{RequestId, Timestamp};
 
-use crate::elevation::{Elevation, InForce, ReplayError};
+use crate::elevation::{Elevation, InForce, ReplayError, Status};
+use crate::offline::{Submission, Usage, check_requester, must_be_emergency};
 use crate::record::{Event, Record};
 use crate::refusal::Refusal;
 use crate::request::{Ask, Request, Requester};
@@ -143,6 +144,91 @@ impl Lockbox {
             activation_window_s,
         };
         in_force.permit(&request)?;
+        self.may_ask(person, now, in_force)?;
+        Ok(Record {
+            request: id,
+            number: 0,
+            event: Event::Requested { request: Box::new(request), submitted: None },
+        })
+    }
+
+    /// Takes a request that came by file, as its first record: it goes on as one that was asked for here. `account` is who brings
+    /// it.
+    ///
+    /// # Errors
+    /// There is one of this id; it is no emergency, was not signed by its requester, was made under another policy or roster,
+    /// or its time is over; as [`Lockbox::begin`].
+    pub fn admit(
+        &self,
+        request: Request,
+        signature: String,
+        account: &str,
+        now: Timestamp,
+        in_force: &InForce<'_>,
+    ) -> Result<Record, Refusal> {
+        let person = request.requester.person.clone();
+        in_force.permit(&request)?;
+        check_requester(&request, &signature, [in_force.roster], in_force.verify)?;
+        let record = self.submitted(request, signature, account, now, in_force)?;
+        let status = Elevation::new(&record).map_err(|why| Refusal::Broken { why })?.status(now, in_force);
+        if status != Status::Pending {
+            return Err(Refusal::Status { status });
+        }
+        self.may_ask(&person, now, in_force)?;
+        Ok(record)
+    }
+
+    /// Takes a request that was used while the server did not answer, whatever became of its time, policy and roster since:
+    /// that something was done must be on record. [`Elevation::use_offline`] says what.
+    ///
+    /// # Errors
+    /// There is one of this id; it is no emergency, or one of another server or group; the requester has not signed it, or
+    /// nobody of the roster what was done.
+    pub fn admit_used(
+        &self,
+        (request, signature): (Request, String),
+        usage: &Usage,
+        account: &str,
+        now: Timestamp,
+        in_force: &InForce<'_>,
+    ) -> Result<Record, Refusal> {
+        request.check()?;
+        in_force.must_be_here(&request)?;
+        check_requester(&request, &signature, in_force.of_then(&request), in_force.verify)?;
+        usage.check(&request, in_force.of_then(&request), in_force.verify)?;
+        self.submitted(request, signature, account, now, in_force)
+    }
+
+    fn submitted(
+        &self,
+        request: Request,
+        signature: String,
+        account: &str,
+        now: Timestamp,
+        in_force: &InForce<'_>,
+    ) -> Result<Record, Refusal> {
+        let id = request.id;
+        if self.elevations.contains_key(&id) || self.broken.contains_key(&id) {
+            return Err(Refusal::Taken { request: id });
+        }
+        in_force.person_of(account)?;
+        must_be_emergency(&request)?;
+        // A time that has not come would move the server's own.
+        if now < request.made {
+            return Err(Refusal::NotYetMade { made: request.made });
+        }
+        let submitted = Some(Submission { at: now, by: account.to_owned(), signature });
+        let record = Record {
+            request: id,
+            number: 0,
+            event: Event::Requested { request: Box::new(request), submitted },
+        };
+        record.must_fit()?;
+        Ok(record)
+    }
+
+    /// Whether a person may have one more request.
+    fn may_ask(&self, person: &str, now: Timestamp, in_force: &InForce<'_>) -> Result<(), Refusal> {
         let is_his = |elevation: &&Elevation| elevation.request().requester.person == person;
         let overdue = |elevation: &&Elevation| elevation.review_due_by(in_force).is_some_and(|by| by <= now);
         if let Some(elevation) = self.unreviewed().filter(is_his).find(overdue) {
@@ -152,7 +238,7 @@ impl Lockbox {
         if open.count() >= OPEN_MAX {
             return Err(Refusal::TooMany { max: OPEN_MAX });
         }
-        Ok(Record { request: id, number: 0, event: Event::Requested { request: Box::new(request) } })
+        Ok(())
     }
 }
 

@@ -4,7 +4,9 @@ use dkm_core::{Digest, RequestId, Timestamp};
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
 use crate::answer::Answer;
-use crate::request::Request;
+use crate::offline::{Submission, Usage};
+use crate::refusal::Refusal;
+use crate::request::{Request, RequestError};
 
 /// Version of the records that this program writes.
 pub const RECORD_VERSION: u8 = 1;
@@ -22,6 +24,9 @@ pub enum Event {
         /// The request.
         #[n(0)]
         request: Box<Request>,
+        /// Who brought it, if it came by file.
+        #[n(1)]
+        submitted: Option<Submission>,
     },
     /// An approver answered.
     #[n(2)]
@@ -106,6 +111,19 @@ pub enum Event {
         #[n(1)]
         by: String,
     },
+    /// Somebody says what was done by it while the server did not answer. Nothing more is given by it then.
+    #[n(10)]
+    UsedOffline {
+        /// When that was told.
+        #[n(0)]
+        at: Timestamp,
+        /// What was done.
+        #[n(1)]
+        usage: Usage,
+        /// The answers that were there for it.
+        #[n(2)]
+        answers: Vec<Answer>,
+    },
 }
 
 /// How a request or a grant ends without anybody doing anything to it.
@@ -134,7 +152,8 @@ impl Event {
     #[must_use]
     pub const fn at(&self) -> Timestamp {
         match self {
-            Self::Requested { request } => request.made,
+            Self::Requested { request, submitted: None } => request.made,
+            Self::Requested { submitted: Some(submitted), .. } => submitted.at,
             Self::Answered { at, .. }
             | Self::Withdrawn { at }
             | Self::Activated { at, .. }
@@ -142,7 +161,8 @@ impl Event {
             | Self::Opened { at, .. }
             | Self::Continued { at, .. }
             | Self::Ended { at, .. }
-            | Self::Reviewed { at, .. } => *at,
+            | Self::Reviewed { at, .. }
+            | Self::UsedOffline { at, .. } => *at,
         }
     }
 
@@ -161,6 +181,7 @@ impl Event {
             Self::Continued { .. } => "continued",
             Self::Ended { .. } => "ended",
             Self::Reviewed { .. } => "reviewed",
+            Self::UsedOffline { .. } => "used-offline",
         }
     }
 }
@@ -210,6 +231,16 @@ impl Record {
             self.event.encode(&mut e, &mut ())
         })();
         out
+    }
+
+    /// That it is one that can be read again.
+    pub(crate) fn must_fit(&self) -> Result<(), Refusal> {
+        let len = self.encode().len();
+        if len <= RECORD_LEN_MAX {
+            return Ok(());
+        }
+        let why = format!("would be a record of {len} bytes; at most {RECORD_LEN_MAX} are allowed");
+        Err(Refusal::Request(RequestError { field: "file", why }))
     }
 
     /// Reads a record. Its signature is not looked at here, but whenever the state that it leads to is asked for.

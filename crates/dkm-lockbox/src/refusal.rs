@@ -98,6 +98,18 @@ pub enum Refusal {
         /// The id.
         request: RequestId,
     },
+    /// Made at a time that has not come yet.
+    #[error("the request was made at {made}, which has not come yet: one of the clocks is wrong")]
+    NotYetMade {
+        /// When it was made, as it says.
+        made: Timestamp,
+    },
+    /// What was done is on record already, or too much is.
+    #[error("this account of what was done is on record already, or there are {max} of them")]
+    Recorded {
+        /// How many there may be.
+        max: usize,
+    },
     /// Its records are not whole.
     #[error("nothing is granted by it: {why}")]
     Broken {

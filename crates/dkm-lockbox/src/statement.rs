@@ -11,13 +11,17 @@ use std::fmt::Write as _;
 use dkm_core::{Digest, Timestamp};
 use minicbor::{Decode, Encode};
 
-pub use self::parse::{STATEMENT_LEN_MAX, StatementError};
+pub use self::parse::{STATEMENT_LEN_MAX, StatementError, parse_request};
 use crate::request::{Request, Scope};
 use crate::text::word;
 
 /// The namespace of signatures under statements, as `ssh-keygen -n` takes it.
 pub const NAMESPACE: &str = "dkm-approval";
-/// Version of the text.
+/// What an approval begins with.
+const APPROVAL: &str = "dkm-approval";
+/// What a request begins with.
+const REQUEST: &str = "dkm-request";
+/// Version of the texts.
 const VERSION: u8 = 1;
 /// The scope of direct access.
 const EVERY_KEY: &str = "every key of the group";
@@ -59,18 +63,32 @@ pub struct Statement {
 /// The text that an approver, a person of the roster, signs to decide on a request at a level.
 #[must_use]
 pub fn statement(request: &Request, decision: Decision, level: &str, approver: &str) -> String {
+    text(request, Some((decision, level, approver)))
+}
+
+/// The text that a requester signs who can't reach the server: the same without a decision, under another name.
+#[must_use]
+pub fn request_statement(request: &Request) -> String {
+    text(request, None)
+}
+
+fn text(request: &Request, said: Option<(Decision, &str, &str)>) -> String {
     let mut lines = Lines::default();
-    lines.add("dkm-approval", VERSION);
+    lines.add(if said.is_some() { APPROVAL } else { REQUEST }, VERSION);
     lines.add("instance", request.instance);
     lines.add("request", request.id);
-    lines.add("decision", decision.as_str());
-    lines.add("level", word(level.as_bytes()));
+    if let Some((decision, level, _)) = said {
+        lines.add("decision", decision.as_str());
+        lines.add("level", word(level.as_bytes()));
+    }
     lines.add("group", request.group);
     lines.digests("policy", &request.policy);
     lines.digests("roster", &request.roster);
     lines.add("requester", word(request.requester.person.as_bytes()));
     lines.add("requester-account", word(request.requester.account.as_bytes()));
-    lines.add("approver", word(approver.as_bytes()));
+    if let Some((.., approver)) = said {
+        lines.add("approver", word(approver.as_bytes()));
+    }
     lines.add("reason", word(request.reason.as_bytes()));
     lines.add("ticket", word(request.ticket.as_bytes()));
     lines.add("mode", request.mode);
@@ -118,7 +136,7 @@ impl Lines {
 }
 
 /// A point in time as RFC 3339 writes it, or in milliseconds where it is beyond that.
-fn time(at: Timestamp) -> String {
+pub(crate) fn time(at: Timestamp) -> String {
     i64::try_from(at.0)
         .ok()
         .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())

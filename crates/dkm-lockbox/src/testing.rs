@@ -87,6 +87,7 @@ pub(crate) fn in_force(roster: &Roster) -> InForce<'_> {
         policy: &[POLICY],
         rosters: &[ROSTER],
         roster,
+        versions: &[],
         verify: &verify,
     }
 }
@@ -115,7 +116,11 @@ pub(crate) fn ask(request: &Request) -> Ask {
 
 /// A request as it stands in its first record.
 pub(crate) fn first(request: Request) -> Record {
-    Record { request: request.id, number: 0, event: Event::Requested { request: Box::new(request) } }
+    Record {
+        request: request.id,
+        number: 0,
+        event: Event::Requested { request: Box::new(request), submitted: None },
+    }
 }
 
 /// A request with nothing come of it.

@@ -15,8 +15,8 @@ use crate::problem;
 use crate::repository::{RemoteRepository, is_success, parsed};
 use crate::url::Endpoint;
 use crate::wire::elevation::{
-    ControlView, EvidenceView, NewAnswer, NewRequest, OpenBlob, OpenedBlob, RequestView, Requests,
-    TicketsView,
+    ControlView, EvidenceView, NewAnswer, NewOffline, NewRequest, OpenBlob, OpenedBlob, RequestView,
+    Requests, TicketsView,
 };
 use crate::wire::{Certificate, Renewal};
 
@@ -106,22 +106,30 @@ impl Elevations {
         now: Timestamp,
         verify: &dyn Fn(&str, &[u8], &str) -> bool,
     ) -> Result<Rosters> {
+        let view = self.control(group)?;
+        resolve_control(&view, group, now, verify).map_err(|why| {
+            let (location, what) =
+                (self.0.location().to_string(), format!("the control records of group {group}"));
+            dkm::Error::from(problem::odd(&location, &what, why)).into()
+        })
+    }
+
+    /// A group's control records, for whoever stands in its roster. They are not verified: [`resolve_control`] does that.
+    ///
+    /// # Errors
+    /// As [`Elevations::ask`].
+    pub fn control(&self, group: GroupId) -> Result<ControlView> {
         let what = format!("the control records of group {group}");
-        let path = format!("/v1/groups/{group}/control");
-        let view: ControlView = self.call(&what, Method::GET, &path, None)?;
-        let mut records = Vec::new();
-        for record in view.records {
-            let bytes = BASE64_STANDARD.decode(&record.record).map_err(|_| {
-                let location = self.0.location().to_string();
-                dkm::Error::from(problem::odd(&location, &what, "a record is not in Base64".to_owned()))
-            })?;
-            let creator = Principal(record.creator);
-            let attested = Attestation { creator, created: Timestamp(record.created_ms), template_ok: true };
-            records.push((record.slot, bytes, attested));
-        }
-        let control =
-            records.iter().map(|(slot, bytes, attested)| (slot.as_str(), bytes.as_slice(), attested.clone()));
-        Ok(Rosters::of(group, now, control, verify))
+        self.call(&what, Method::GET, &format!("/v1/groups/{group}/control"), None)
+    }
+
+    /// Brings a request that was made by file while the server did not answer.
+    ///
+    /// # Errors
+    /// As [`Elevations::ask`]; [`ElevationError::Refused`] if it is known already, or its time is over.
+    pub fn submit(&self, group: GroupId, new: &NewOffline) -> Result<RequestView> {
+        let what = format!("a request by file for group {group}");
+        self.post(&what, &format!("/v1/groups/{group}/offline"), Some(new))
     }
 
     /// The requests of a group, the newest first. Each comes with its first record alone.
@@ -283,6 +291,29 @@ impl Elevations {
         }
         Ok(parsed(&location, what, &answer).map_err(dkm::Error::from)?)
     }
+}
+
+/// What is in force in a group by its control records, verified. `verify` tells whether a signature over a message was made with
+/// the key of an OpenSSH line.
+///
+/// # Errors
+/// A record is not in Base64.
+pub fn resolve_control(
+    view: &ControlView,
+    group: GroupId,
+    now: Timestamp,
+    verify: &dyn Fn(&str, &[u8], &str) -> bool,
+) -> std::result::Result<Rosters, String> {
+    let mut records = Vec::new();
+    for record in &view.records {
+        let bytes =
+            BASE64_STANDARD.decode(&record.record).map_err(|_| "a record is not in Base64".to_owned())?;
+        let creator = Principal(record.creator.clone());
+        let attested = Attestation { creator, created: Timestamp(record.created_ms), template_ok: true };
+        records.push((record.slot.as_str(), bytes, attested));
+    }
+    let control = records.iter().map(|(slot, bytes, attested)| (*slot, bytes.as_slice(), attested.clone()));
+    Ok(Rosters::of(group, now, control, verify))
 }
 
 fn path(request: RequestId, step: &str) -> String {

@@ -18,7 +18,7 @@ pub mod wire;
 
 pub use client::{DEFAULT_ROOT_KEYS, open};
 pub use directory::Directory;
-pub use elevations::{ElevationError, Elevations};
+pub use elevations::{ElevationError, Elevations, resolve_control};
 pub use enrol::{Trust, enrol};
 pub use http::Limits;
 pub use log::RemoteLog;

@@ -26,6 +26,7 @@ pub enum Action {
     ManageDirectory,
     ReadRequests,
     Request,
+    Submit,
     Approve,
     Withdraw,
     Activate,
@@ -42,7 +43,7 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Start,
         Self::Stop,
         Self::Recover,
@@ -63,6 +64,7 @@ impl Action {
         Self::ManageDirectory,
         Self::ReadRequests,
         Self::Request,
+        Self::Submit,
         Self::Approve,
         Self::Withdraw,
         Self::Activate,
@@ -101,6 +103,7 @@ impl Action {
             Self::ManageDirectory => "manage-directory",
             Self::ReadRequests => "read-requests",
             Self::Request => "elevation-request",
+            Self::Submit => "elevation-submit",
             Self::Approve => "elevation-answer",
             Self::Withdraw => "elevation-withdraw",
             Self::Activate => "elevation-activate",
@@ -140,6 +143,7 @@ impl Action {
         matches!(
             self,
             Self::Request
+                | Self::Submit
                 | Self::Approve
                 | Self::Withdraw
                 | Self::Activate

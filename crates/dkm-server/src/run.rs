@@ -101,8 +101,10 @@ impl Running {
             }
         };
         let reaper = tokio::spawn(reap(Arc::clone(&server)));
+        let domain_reaper = tokio::spawn(reap_domain(Arc::clone(&server)));
         tokio::join!(tls, unix_socket, figures);
         reaper.abort();
+        domain_reaper.abort();
         drop(unix);
         let patience = Duration::from_secs(server.limits().shutdown_s);
         if tokio::time::timeout(patience, graceful.shutdown()).await.is_err() {
@@ -115,13 +117,14 @@ impl Running {
     }
 }
 
-/// The domain, once DNS has named its domain controllers.
+/// The domain. One that can't be found now is looked for again: the server's own groups do not wait for it.
 #[cfg(feature = "active-directory")]
 async fn domain(config: crate::config::Directory, root_keys: PathBuf) -> Result<Arc<dyn Domain>, SetupError> {
-    let open = move || crate::domain::ActiveDirectory::new(&config, &root_keys);
-    let opened = tokio::task::spawn_blocking(open).await;
-    let opened = opened.map_err(|error| SetupError::Domain(error.to_string()))?;
-    Ok(Arc::new(opened.map_err(|error| SetupError::Domain(error.to_string()))?))
+    let opening = crate::domain::Opening::new(config, root_keys);
+    let domain: Arc<dyn Domain> = Arc::new(opening.map_err(|error| SetupError::Domain(error.to_string()))?);
+    let found = Arc::clone(&domain);
+    let _ = tokio::task::spawn_blocking(move || found.find()).await;
+    Ok(domain)
 }
 
 #[cfg(not(feature = "active-directory"))]
@@ -133,9 +136,18 @@ async fn domain(_: crate::config::Directory, _: PathBuf) -> Result<Arc<dyn Domai
 async fn reap(server: Arc<Server>) {
     let mut turn = tokio::time::interval(REAP_EVERY);
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    for round in 0u64.. {
+    loop {
         turn.tick().await;
         server.reap().await;
+    }
+}
+
+/// The same in the domain, and what is to be ended there. By itself, since a domain controller that does not answer takes long.
+async fn reap_domain(server: Arc<Server>) {
+    let mut turn = tokio::time::interval(REAP_EVERY);
+    turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for round in 0u64.. {
+        turn.tick().await;
         server.tidy_domain(round % SWEEP_EVERY == 0).await;
     }
 }

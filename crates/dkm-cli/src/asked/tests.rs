@@ -37,7 +37,11 @@ fn told(records: &[Record]) -> RequestView {
 }
 
 fn first(request: Request) -> Record {
-    Record { request: request.id, number: 0, event: Event::Requested { request: Box::new(request) } }
+    Record {
+        request: request.id,
+        number: 0,
+        event: Event::Requested { request: Box::new(request), submitted: None },
+    }
 }
 
 #[test]

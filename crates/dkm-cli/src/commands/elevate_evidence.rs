@@ -126,7 +126,8 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     })
 }
 
-fn write(path: &Path, text: &str, force: bool) -> Result {
+/// Writes a text file.
+pub(super) fn write(path: &Path, text: &str, force: bool) -> Result {
     let mut file = Output::file(path, ORDINARY, force)?;
     file.write_all(text.as_bytes()).map_err(|error| Failure::file("can't write", path, &error))?;
     file.commit()

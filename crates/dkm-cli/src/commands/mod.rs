@@ -49,6 +49,12 @@ mod key_republish;
 mod key_roll;
 mod key_show;
 mod key_usage;
+mod lockbox_offline_answer;
+mod lockbox_offline_export;
+mod lockbox_offline_request;
+mod lockbox_offline_submit;
+mod lockbox_offline_use;
+mod lockbox_offline_verify;
 mod man;
 mod policy_set;
 mod policy_show;
@@ -111,6 +117,9 @@ pub(crate) enum Command {
     /// Ask for access to what a group protects, approve it, use it and end it
     #[command(subcommand)]
     Elevate(Elevate),
+    /// Let people in while the server does not answer
+    #[command(subcommand)]
+    Lockbox(Lockbox),
     /// Check, show and change a group's roster: who lets people in
     #[command(subcommand)]
     Roster(Roster),
@@ -241,6 +250,42 @@ Examples:
     Evidence(elevate_evidence::Arguments),
 }
 
+/// Commands on the lockbox.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Lockbox {
+    /// Ask for access in an emergency and approve it by files, while dkmd does not answer
+    ///
+    /// A request is a file under the requester's signature; approvers sign it, whoever is to act by it verifies it and says what
+    /// he does, and it is brought to the server once that answers. Only the levels of the roster's section for emergencies
+    /// let anybody in so, and each is reviewed.
+    #[command(subcommand)]
+    Offline(Offline),
+}
+
+/// Commands on requests by file.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Offline {
+    Export(lockbox_offline_export::Arguments),
+    Request(Box<lockbox_offline_request::Arguments>),
+    /// Approve a request by file, as one of a level's approvers: shows all of it, and has it signed by ssh-keygen
+    ///
+    /// It is checked before by the group's records, or by what was exported of them and is pinned; what can't be checked is
+    /// not signed.
+    #[command(after_long_help = "\
+Examples:
+  dkm lockbox offline approve incident.request --as dave --key ~/.ssh/id_ed25519
+  dkm lockbox offline approve incident.request --as dave --key agent --roster mail.roster --dry-run")]
+    Approve(lockbox_offline_answer::Arguments),
+    /// Deny a request by file, whatever others say; give the file to all who have it, and to the server
+    #[command(
+        after_long_help = "Example:\n  dkm lockbox offline deny incident.request --as dave --key agent"
+    )]
+    Deny(lockbox_offline_answer::Arguments),
+    Verify(lockbox_offline_verify::Arguments),
+    Use(lockbox_offline_use::Arguments),
+    Submit(lockbox_offline_submit::Arguments),
+}
+
 /// Commands on rosters.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Roster {
@@ -324,6 +369,7 @@ pub(crate) fn run(command: Command, shell: &Shell) -> Result {
         Command::Audit(Audit::Prove(arguments)) => audit_prove::run(&arguments, shell),
         Command::Audit(Audit::Export(arguments)) => audit_export::run(&arguments, shell),
         Command::Elevate(command) => elevate(command, shell),
+        Command::Lockbox(Lockbox::Offline(command)) => offline(command, shell),
         Command::Roster(Roster::Check(arguments)) => roster_check::run(&arguments, shell),
         Command::Roster(Roster::Show(arguments)) => roster_show::run(&arguments, shell),
         Command::Roster(Roster::Propose(arguments)) => roster_propose::run(&arguments, shell),
@@ -361,5 +407,17 @@ fn elevate(command: Elevate, shell: &Shell) -> Result {
         Elevate::Run(arguments) => elevate_run::run(&arguments, shell),
         Elevate::Credentials(arguments) => elevate_credentials::run(&arguments, shell),
         Elevate::Evidence(arguments) => elevate_evidence::run(&arguments, shell),
+    }
+}
+
+fn offline(command: Offline, shell: &Shell) -> Result {
+    match command {
+        Offline::Export(arguments) => lockbox_offline_export::run(&arguments, shell),
+        Offline::Request(arguments) => lockbox_offline_request::run(&arguments, shell),
+        Offline::Approve(arguments) => lockbox_offline_answer::approve(&arguments, shell),
+        Offline::Deny(arguments) => lockbox_offline_answer::deny(&arguments, shell),
+        Offline::Verify(arguments) => lockbox_offline_verify::run(&arguments, shell),
+        Offline::Use(arguments) => lockbox_offline_use::run(&arguments, shell),
+        Offline::Submit(arguments) => lockbox_offline_submit::run(&arguments, shell),
     }
 }

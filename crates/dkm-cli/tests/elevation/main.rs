@@ -9,6 +9,9 @@ mod attacks;
 mod direct;
 #[cfg(feature = "active-directory")]
 mod domain;
+#[cfg(feature = "active-directory")]
+mod domain_late;
+mod offline;
 mod rosters;
 mod server;
 mod story;

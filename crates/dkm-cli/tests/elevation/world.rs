@@ -357,4 +357,12 @@ impl Run {
         assert_eq!(text.lines().count(), 1, "{}\n{text}\n{}", self.line, self.stderr);
         serde_json::from_str(&text).unwrap()
     }
+
+    /// The kind of the error, which must be the last line of JSON on stderr.
+    #[track_caller]
+    pub(crate) fn json_error(&self) -> String {
+        let line = self.stderr.lines().last().unwrap();
+        let value: Value = serde_json::from_str(line).unwrap();
+        value["error"]["kind"].as_str().unwrap().to_owned()
+    }
 }

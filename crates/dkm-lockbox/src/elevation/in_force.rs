@@ -2,7 +2,7 @@
 
 use dkm_core::policy::PolicyChain;
 use dkm_core::record::{ApprovalLevel, BreakGlass, ElevationRules};
-use dkm_core::roster::{Roster, RosterChain};
+use dkm_core::roster::{Roster, RosterChain, RosterVersion};
 use dkm_core::{Digest, GroupId, InstanceId};
 
 use crate::answer::Verify;
@@ -22,6 +22,8 @@ pub struct InForce<'a> {
     pub rosters: &'a [Digest],
     /// What the rosters come to.
     pub roster: &'a Roster,
+    /// All versions of the roster that count.
+    pub versions: &'a [RosterVersion],
     /// How signatures are verified.
     pub verify: Verify<'a>,
 }
@@ -37,8 +39,16 @@ impl<'a> InForce<'a> {
         verify: Verify<'a>,
     ) -> Option<Self> {
         policy.effective()?;
-        let rosters = roster.in_force();
-        Some(Self { instance, group, policy: policy.heads(), rosters, roster: roster.effective()?, verify })
+        let (rosters, versions) = (roster.in_force(), roster.versions());
+        Some(Self {
+            instance,
+            group,
+            policy: policy.heads(),
+            rosters,
+            roster: roster.effective()?,
+            versions,
+            verify,
+        })
     }
 
     /// The rules of elevated access.
@@ -53,6 +63,15 @@ impl<'a> InForce<'a> {
     /// How long after the end of an emergency's grant it may be left without a review, in milliseconds.
     pub(super) fn review_within_ms(&self) -> u64 {
         self.break_glass().map_or(0, |rules| rules.review_within_ms)
+    }
+
+    /// The rosters whose people may have signed what belongs to a request: that in force, and those of when it was made.
+    pub(crate) fn of_then(&self, request: &Request) -> impl Iterator<Item = &'a Roster> {
+        let then = self.versions.iter().filter(|version| request.roster.contains(&version.digest));
+        std::iter::once(self.roster)
+            .chain(then.map(|version| &version.roster))
+            .collect::<Vec<_>>()
+            .into_iter()
     }
 
     /// The one person who has an account.
@@ -78,12 +97,7 @@ impl<'a> InForce<'a> {
     /// It is not as a request must be, was made elsewhere or in another's name, or the roster does not allow it.
     pub(crate) fn permit(&self, request: &Request) -> Result<Vec<&'a ApprovalLevel>, Refusal> {
         request.check()?;
-        if request.instance != self.instance {
-            return Err(Refusal::Elsewhere { what: "server" });
-        }
-        if request.group != self.group {
-            return Err(Refusal::Elsewhere { what: "group" });
-        }
+        self.must_be_here(request)?;
         let person = self.person_of(&request.requester.account)?;
         if person != request.requester.person {
             return Err(Refusal::NotYours { person: person.to_owned(), what: "ask in another's name" });
@@ -101,6 +115,17 @@ impl<'a> InForce<'a> {
             return Err(Refusal::NotAllowed { what: "a request to wait for another time than its own" });
         }
         Ok(levels)
+    }
+
+    /// That a request was made to this server, for this group.
+    pub(crate) fn must_be_here(&self, request: &Request) -> Result<(), Refusal> {
+        if request.instance != self.instance {
+            return Err(Refusal::Elsewhere { what: "server" });
+        }
+        if request.group != self.group {
+            return Err(Refusal::Elsewhere { what: "group" });
+        }
+        Ok(())
     }
 
     fn levels(&self, request: &Request) -> Result<Vec<&'a ApprovalLevel>, Refusal> {

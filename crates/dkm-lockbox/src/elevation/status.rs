@@ -34,6 +34,8 @@ pub enum Status {
     Withdrawn,
     /// It was ended early.
     Revoked,
+    /// It was used while the server did not answer; nothing more is given by it.
+    UsedOffline,
     /// It ended by itself.
     Ended(Ending),
 }
@@ -55,6 +57,7 @@ impl Status {
             Self::Denied => "denied",
             Self::Withdrawn => "withdrawn",
             Self::Revoked => "revoked",
+            Self::UsedOffline => "used-offline",
             Self::Ended(Ending::Expired) => "expired",
             Self::Ended(Ending::Lapsed) => "lapsed",
             Self::Ended(Ending::Void) => "void",
@@ -68,6 +71,7 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
         f.write_str(match self {
+            Self::UsedOffline => ": it was used while the server did not answer",
             Self::Ended(Ending::Expired) => ": it was not approved in time",
             Self::Ended(Ending::Lapsed) => ": it was not activated in time",
             Self::Ended(Ending::Void) => ": the policy or the roster was changed",
@@ -102,6 +106,9 @@ impl Elevation {
         }
         if self.withdrawn {
             return Status::Withdrawn;
+        }
+        if !self.usages.is_empty() {
+            return Status::UsedOffline;
         }
         if let Some(how) = self.ended {
             return Status::Ended(how);
@@ -191,7 +198,8 @@ impl Elevation {
     /// Until when an emergency in which access was given must be reviewed; none where no review is due.
     #[must_use]
     pub fn review_due_by(&self, in_force: &InForce<'_>) -> Option<Timestamp> {
-        let activation = self.activated.filter(|_| self.review_is_due())?;
-        Some(activation.until.plus(in_force.review_within_ms()))
+        let used = self.usages.iter().map(|usage| self.request.until(usage.from));
+        let until = used.chain(self.activated.map(|activation| activation.until)).max();
+        Some(until.filter(|_| self.review_is_due())?.plus(in_force.review_within_ms()))
     }
 }

@@ -14,7 +14,11 @@ fn all() -> Vec<Record> {
         bytes_max: u64::MAX,
     };
     let requests = [request(), direct, Request { scope: Some(scope), ..request() }];
-    let firsts = requests.into_iter().map(first);
+    let mut brought = first(request());
+    if let Event::Requested { submitted, .. } = &mut brought.event {
+        *submitted = Some(Submission { at: T0, by: "person:bob".into(), signature: "x".into() });
+    }
+    let firsts = requests.into_iter().map(first).chain([brought]);
     let answered =
         |decision| Event::Answered { at: T0, answer: answer(&request(), "bob", "manager", decision) };
     let endings = [Ending::Expired, Ending::Lapsed, Ending::Void, Ending::Finished, Ending::Invalid];
@@ -27,6 +31,11 @@ fn all() -> Vec<Record> {
         Event::Opened { at: T0, blob: Digest([9; 32]), bytes: u64::MAX },
         Event::Continued { at: T0, blob: Digest([9; 32]), bytes: 0 },
         Event::Reviewed { at: T0, by: String::new() },
+        Event::UsedOffline {
+            at: T0,
+            usage: Usage { by: "erin".into(), from: T0, what: "restored".into(), signature: "x".into() },
+            answers: vec![answer(&request(), "bob", "manager", Decision::Approve)],
+        },
     ];
     let events = events.into_iter().chain(endings.map(|how| Event::Ended { at: T0, how }));
     let rest = events.enumerate().map(|(place, event)| Record {
@@ -66,6 +75,13 @@ fn what_this_program_does_not_know_is_told() {
     unknown[place + 1] = 23;
     assert!(matches!(Record::decode(&unknown), Err(RecordError::Malformed(_))));
     assert_eq!(Record::decode(&vec![0; 70_000]), Err(RecordError::TooLarge(70_000)));
+}
+
+#[test]
+fn a_request_that_was_made_at_the_server_is_stored_as_ever() {
+    let bytes = first(request()).encode();
+    // The event: an array of its number and the request alone.
+    assert_eq!(&bytes[2 + 17 + 1..][..2], [0x82, 1]);
 }
 
 proptest! {

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use dkm_core::{Context, Digest, Timestamp};
 
-use super::{Decision, EVERY_KEY, Statement, VERSION};
+use super::{APPROVAL, Decision, EVERY_KEY, REQUEST, Statement, VERSION};
 use crate::request::{Mode, Request, RequestError, Requester, Scope};
 use crate::text::unword;
 
@@ -108,70 +108,92 @@ impl Statement {
     /// # Errors
     /// [`StatementError`]: it is not one, or no such request can be made.
     pub fn parse(text: &str) -> Result<Self, StatementError> {
-        if text.len() > STATEMENT_LEN_MAX {
-            return Err(StatementError::TooLong(text.len()));
-        }
-        let mut lines = Lines(text);
-        let version = lines.take("dkm-approval")?;
-        if version != VERSION.to_string() {
-            return Err(StatementError::Version(version.chars().take(16).collect()));
-        }
-        let (instance, id) = (lines.parsed("instance")?, lines.parsed("request")?);
+        let (request, said) = parse(text, APPROVAL)?;
+        let (decision, level, approver) = said.ok_or(StatementError::Line("decision"))?;
+        Ok(Self { request, decision, level, approver })
+    }
+}
+
+/// Reads what a requester signs. It has one form only, too.
+///
+/// # Errors
+/// As [`Statement::parse`].
+pub fn parse_request(text: &str) -> Result<Request, StatementError> {
+    parse(text, REQUEST).map(|(request, _)| request)
+}
+
+type Said = (Decision, String, String);
+
+fn parse(text: &str, first: &'static str) -> Result<(Request, Option<Said>), StatementError> {
+    if text.len() > STATEMENT_LEN_MAX {
+        return Err(StatementError::TooLong(text.len()));
+    }
+    let mut lines = Lines(text);
+    let version = lines.take(first)?;
+    if version != VERSION.to_string() {
+        return Err(StatementError::Version(version.chars().take(16).collect()));
+    }
+    let (instance, id) = (lines.parsed("instance")?, lines.parsed("request")?);
+    let mut decided = None;
+    if first == APPROVAL {
         let decision = match lines.take("decision")? {
             "approve" => Decision::Approve,
             "deny" => Decision::Deny,
             _ => return Err(StatementError::Line("decision")),
         };
-        let level = lines.text("level")?;
-        let group = lines.parsed("group")?;
-        let (policy, roster) = (lines.digests("policy")?, lines.digests("roster")?);
-        let requester =
-            Requester { person: lines.text("requester")?, account: lines.text("requester-account")? };
-        let approver = lines.text("approver")?;
-        let (reason, ticket) = (lines.text("reason")?, lines.text("ticket")?);
-        let mode = match lines.take("mode")? {
-            "brokered" => Mode::Brokered,
-            "direct" => Mode::Direct,
-            _ => return Err(StatementError::Line("mode")),
-        };
-        let break_glass = match lines.take("break-glass")? {
-            "yes" => true,
-            "no" => false,
-            _ => return Err(StatementError::Line("break-glass")),
-        };
-        let scope = match lines.next("scope") {
-            Some(EVERY_KEY) => None,
-            Some(_) => return Err(StatementError::Line("scope")),
-            None => Some(lines.scope()?),
-        };
-        let duration_s = lines.seconds("duration")?;
-        let (made, not_after) = (lines.time("made")?, lines.time("not-after")?);
-        let activation_window_s = lines.seconds("activation-window")?;
-        if !lines.0.is_empty() {
-            return Err(StatementError::Longer);
-        }
-        let request = Request {
-            id,
-            instance,
-            group,
-            policy,
-            roster,
-            requester,
-            reason,
-            ticket,
-            mode,
-            scope,
-            break_glass,
-            duration_s,
-            made,
-            not_after,
-            activation_window_s,
-        };
-        let statement = Self { request, decision, level, approver };
-        if statement.text() != text {
-            return Err(StatementError::NotCanonical);
-        }
-        statement.request.check()?;
-        Ok(statement)
+        decided = Some((decision, lines.text("level")?));
     }
+    let group = lines.parsed("group")?;
+    let (policy, roster) = (lines.digests("policy")?, lines.digests("roster")?);
+    let requester = Requester { person: lines.text("requester")?, account: lines.text("requester-account")? };
+    let said = match decided {
+        Some((decision, level)) => Some((decision, level, lines.text("approver")?)),
+        None => None,
+    };
+    let (reason, ticket) = (lines.text("reason")?, lines.text("ticket")?);
+    let mode = match lines.take("mode")? {
+        "brokered" => Mode::Brokered,
+        "direct" => Mode::Direct,
+        _ => return Err(StatementError::Line("mode")),
+    };
+    let break_glass = match lines.take("break-glass")? {
+        "yes" => true,
+        "no" => false,
+        _ => return Err(StatementError::Line("break-glass")),
+    };
+    let scope = match lines.next("scope") {
+        Some(EVERY_KEY) => None,
+        Some(_) => return Err(StatementError::Line("scope")),
+        None => Some(lines.scope()?),
+    };
+    let duration_s = lines.seconds("duration")?;
+    let (made, not_after) = (lines.time("made")?, lines.time("not-after")?);
+    let activation_window_s = lines.seconds("activation-window")?;
+    if !lines.0.is_empty() {
+        return Err(StatementError::Longer);
+    }
+    let request = Request {
+        id,
+        instance,
+        group,
+        policy,
+        roster,
+        requester,
+        reason,
+        ticket,
+        mode,
+        scope,
+        break_glass,
+        duration_s,
+        made,
+        not_after,
+        activation_window_s,
+    };
+    let words =
+        said.as_ref().map(|(decision, level, approver)| (*decision, level.as_str(), approver.as_str()));
+    if super::text(&request, words) != text {
+        return Err(StatementError::NotCanonical);
+    }
+    request.check()?;
+    Ok((request, said))
 }

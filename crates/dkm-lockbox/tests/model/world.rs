@@ -192,8 +192,11 @@ pub struct World {
 
 fn elevation(state: &State) -> Elevation {
     let request = request("why");
-    let first =
-        Record { request: request.id, number: 0, event: Event::Requested { request: Box::new(request) } };
+    let first = Record {
+        request: request.id,
+        number: 0,
+        event: Event::Requested { request: Box::new(request), submitted: None },
+    };
     let records: Vec<Record> = state.did.iter().map(Did::record).collect();
     Elevation::replay(&first, &records).unwrap()
 }
@@ -222,6 +225,7 @@ impl World {
             policy: POLICY,
             rosters: ROSTERS[state.roster],
             roster: &roster,
+            versions: &[],
             verify: &verify,
         };
         let slip = |event| Ok(Record { request: request("why").id, number: elevation.next_number(), event });

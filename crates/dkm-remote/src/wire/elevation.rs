@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `POST /v1/groups/{group}/requests` | [`NewRequest`] | [`RequestView`] |
 //! | `GET /v1/groups/{group}/requests` | | [`Requests`] |
+//! | `POST /v1/groups/{group}/offline` | [`NewOffline`] | [`RequestView`] |
 //! | `GET /v1/requests/{request}` | | [`RequestView`] |
 //! | `GET /v1/requests/{request}/evidence` | | [`EvidenceView`] |
 //! | `POST /v1/requests/{request}/answers` | [`NewAnswer`] | [`RequestView`] |
@@ -115,6 +116,9 @@ impl fmt::Debug for TicketsView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ControlView {
+    /// The server that keeps the group's requests: they name it.
+    #[serde(default)]
+    pub instance: String,
     /// In no order.
     pub records: Vec<ControlRecord>,
 }
@@ -178,6 +182,39 @@ pub struct NewAnswer {
     /// Whether he approves; otherwise he denies.
     pub approve: bool,
     /// SSHSIG over the statement, armoured.
+    pub signature: String,
+}
+
+/// A request that was made by file while the server did not answer. Answers to it follow as they do to any other; where it was
+/// used meanwhile, those that were there for that come along, and nothing is given by it any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewOffline {
+    /// What the requester has signed: the whole request.
+    pub request: String,
+    /// His SSHSIG over it with the namespace `dkm-request`, armoured.
+    pub signature: String,
+    /// What was done by it, if anything was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<NewUsage>,
+    /// The answers that were there for that.
+    #[serde(default)]
+    pub answers: Vec<NewAnswer>,
+}
+
+/// What somebody says that he has done while the server did not answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewUsage {
+    /// His id in the roster.
+    pub by: String,
+    /// From when on, in milliseconds since the epoch.
+    pub from_ms: u64,
+    /// What.
+    pub what: String,
+    /// SSHSIG over these with the namespace `dkm-offline-use`, armoured.
     pub signature: String,
 }
 

@@ -6,6 +6,8 @@
 #[cfg(feature = "active-directory")]
 mod active_directory;
 mod held;
+#[cfg(feature = "active-directory")]
+mod opening;
 mod steps;
 
 use std::fmt;
@@ -19,6 +21,8 @@ use zeroize::Zeroizing;
 #[cfg(feature = "active-directory")]
 pub use active_directory::ActiveDirectory;
 pub(crate) use held::Held;
+#[cfg(feature = "active-directory")]
+pub use opening::Opening;
 
 use crate::problem::Problem;
 
@@ -26,6 +30,19 @@ use crate::problem::Problem;
 pub trait Domain: fmt::Debug + Send + Sync {
     /// The URL by which clients reach its repository.
     fn url(&self) -> String;
+
+    /// Whether its domain controllers are known. Waits for nothing.
+    fn is_there(&self) -> bool {
+        true
+    }
+
+    /// Looks for its domain controllers, where they are not known yet.
+    ///
+    /// # Errors
+    /// None was found.
+    fn find(&self) -> Result<(), Problem> {
+        Ok(())
+    }
 
     /// A group's rosters and policies, as they are there now.
     ///

@@ -142,6 +142,8 @@ impl Server {
         let issued = self
             .outside(caller, Action::IssueTickets, about, move || there.issue(group, request, until))
             .await?;
+        // What was ended while they were made may have been before they were there.
+        self.elevation().opened(request);
         // Recording and making them may have taken long.
         let goes_on = self.freshen(group).await.and_then(|()| self.goes_on_for(&account, request));
         if let Err(ended) = goes_on {
@@ -161,6 +163,9 @@ impl Server {
         request: RequestId,
     ) -> Result<(), Problem> {
         let Some(domain) = self.domain_of(group)? else { return Ok(()) };
+        // One at a time: what one has ended, the next has not to end and record again.
+        let _turn = self.one_ending(request).await;
+        let Some(times) = self.elevation().unclosed(request) else { return Ok(()) };
         let there = blocking("ending access", move || domain.revoke(group, request)).await?;
         if there {
             let about = About {
@@ -170,18 +175,23 @@ impl Server {
             };
             self.record(&Caller::of_this_program(), Action::EndTickets, &about).await?;
         }
+        self.elevation().closed(request, times);
         Ok(())
     }
 
     /// Ends, in a domain, what the lockbox says has ended, and removes accounts whose time is over. Asked from time to time.
     pub(crate) async fn tidy_domain(self: &Arc<Self>, sweep: bool) {
         let Some(held) = self.held() else { return };
+        let domain = held.domain();
+        if !domain.is_there() && blocking("finding the domain", move || domain.find()).await.is_err() {
+            // It has said so itself.
+            return;
+        }
+        self.reap_domain().await;
         for (group, request) in self.ended_early().await {
             if let Err(problem) = self.end_tickets(group, request).await {
                 tracing::error!(%group, %request, %problem, "access in the domain may go on until its tickets end");
-                continue;
             }
-            self.elevation().closed(request);
         }
         if !sweep {
             return;

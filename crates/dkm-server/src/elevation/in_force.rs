@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use dkm::Rosters;
 use dkm_core::policy::PolicyChain;
-use dkm_core::record::{PolicyRecord, Record, RosterRecord};
+use dkm_core::record::RosterRecord;
 use dkm_core::roster::{Roster, RosterChain};
-use dkm_core::{Attestation, Digest, GroupId, Principal, Room, Timestamp};
+use dkm_core::{Attestation, GroupId, Principal, Room, Timestamp};
 use dkm_lockbox::{InForce, Verify};
 use dkm_remote::wire::elevation::ControlRecord;
 use rusqlite::{Connection, OptionalExtension as _};
@@ -40,56 +41,45 @@ impl Chains {
     }
 }
 
-/// What the control records of a group say, decoded.
+/// What the control records say of groups that were asked for, each with how far its records were read: records are only
+/// ever added, so that it holds until there are more.
 #[derive(Debug, Default)]
-struct Control {
-    genesis: Option<Digest>,
-    policies: Vec<(Digest, PolicyRecord, Attestation)>,
-    rosters: Vec<(Digest, RosterRecord, Attestation)>,
-}
+pub(super) struct Controls(Mutex<BTreeMap<GroupId, (Mark, Arc<Rosters>)>>);
 
-/// The same of groups that were asked for, each with how far its records were read: records are only ever added, so that it
-/// holds until there are more.
-#[derive(Debug, Default)]
-pub(super) struct Controls(Mutex<BTreeMap<GroupId, (Mark, Arc<Control>)>>);
-
-impl Control {
-    fn read(connection: &Connection, group: GroupId) -> rusqlite::Result<Self> {
-        let mut control = Self::default();
-        for (slot, stored) in records::all(connection, group, Room::Control)? {
-            let Ok((of, record)) = Record::decode(&stored.bytes) else { continue };
-            if of != group {
-                continue;
-            }
-            let attested = Attestation {
-                creator: Principal(stored.creator),
-                created: Timestamp(stored.created_ms),
-                template_ok: true,
-            };
-            let (digest, place) = (Digest::of(&stored.bytes), record.slot(group, 0));
-            match record {
-                // There is one slot for it, so there is one pin, for ever.
-                Record::Group(record) if slot == place.as_str() => control.genesis = record.roster_genesis,
-                Record::Policy(record) => control.policies.push((digest, record, attested)),
-                Record::Roster(record) => control.rosters.push((digest, record, attested)),
-                _ => {}
-            }
-        }
-        Ok(control)
-    }
+/// Reads a group's control records. Which roster is in force is asked for at a time.
+fn read(
+    connection: &Connection,
+    group: GroupId,
+    verify: &dyn Fn(&str, &[u8], &str) -> bool,
+) -> rusqlite::Result<Rosters> {
+    let all = records::all(connection, group, Room::Control)?;
+    let control = all.iter().map(|(slot, stored)| {
+        let attested = Attestation {
+            creator: Principal(stored.creator.clone()),
+            created: Timestamp(stored.created_ms),
+            template_ok: true,
+        };
+        (slot.as_str(), &stored.bytes[..], attested)
+    });
+    Ok(Rosters::of(group, Timestamp(0), control, verify))
 }
 
 impl Controls {
     /// What is stored now.
-    fn of(&self, connection: &Connection, group: GroupId) -> rusqlite::Result<Arc<Control>> {
+    fn of(
+        &self,
+        connection: &Connection,
+        group: GroupId,
+        verify: &dyn Fn(&str, &[u8], &str) -> bool,
+    ) -> rusqlite::Result<Arc<Rosters>> {
         let Some(mark) = records::mark(connection, group, Room::Control).optional()? else {
-            return Ok(Arc::default());
+            return Ok(Arc::new(Rosters::of(group, Timestamp(0), [], verify)));
         };
         let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, control)) = known().get(&group).filter(|(at, _)| *at == mark) {
             return Ok(Arc::clone(control));
         }
-        let control = Arc::new(Control::read(connection, group)?);
+        let control = Arc::new(read(connection, group, verify)?);
         let mut known = known();
         if known.len() >= KNOWN_MAX {
             known.clear();
@@ -102,20 +92,18 @@ impl Controls {
 impl Server {
     /// Reads a group's chains. Those of a group in a domain were read before ([`Server::freshen`]).
     pub(super) fn chains(&self, group: GroupId, at: Timestamp) -> Result<Chains, Problem> {
-        if let Some(read) = self.domain_rosters(group)? {
-            return Ok(Chains { group, policies: read.policies.clone(), rosters: read.chain.clone() });
-        }
-        let control = self.store().read(|c| {
-            // What is marked is what is read.
-            let tx = c.unchecked_transaction()?;
-            self.elevation().controls.of(&tx, group)
-        })?;
-        let policies = PolicyChain::resolve(control.policies.iter().map(|(d, r, a)| (*d, r, a)));
-        let rosters = control.rosters.iter().map(|(d, r, a)| (*d, r, a));
-        let rosters = RosterChain::resolve(rosters, group, control.genesis, at, &|line, message, armored| {
+        let verify = |line: &str, message: &[u8], armored: &str| {
             self.elevation().memo.verify(line, RosterRecord::NAMESPACE, message, armored)
-        });
-        Ok(Chains { group, policies, rosters })
+        };
+        let read = match self.domain_rosters(group)? {
+            Some(read) => read,
+            None => self.store().read(|c| {
+                // What is marked is what is read.
+                let tx = c.unchecked_transaction()?;
+                self.elevation().controls.of(&tx, group, &verify)
+            })?,
+        };
+        Ok(Chains { group, policies: read.policies.clone(), rosters: read.chain_at(at, &verify) })
     }
 
     /// What is in force by a group's chains.

@@ -97,6 +97,11 @@ impl Server {
         self.elevation().turn(Line::Issuing(request)).await
     }
 
+    /// Waits until nobody else ends what was given out in the domain under a request.
+    pub(crate) async fn one_ending(&self, request: RequestId) -> Turn {
+        self.elevation().turn(Line::Ending(request)).await
+    }
+
     /// Whether there are requests for a group.
     pub(crate) fn is_asked_for(&self, group: GroupId) -> bool {
         self.elevation().known().contains(&group)
@@ -354,7 +359,7 @@ impl Server {
                 let given = lockbox.iter().filter(|elevation| {
                     let request = elevation.request();
                     let goes_on = elevation.interval().is_some_and(|(_, until)| until > at);
-                    request.mode == Mode::Direct && goes_on && !self.elevation().is_closed(request.id)
+                    request.mode == Mode::Direct && goes_on && self.elevation().unclosed(request.id).is_some()
                 });
                 given.cloned().collect::<Vec<_>>()
             });
@@ -391,9 +396,22 @@ impl Server {
         Ok(given.iter().filter(is_over).map(|elevation| elevation.request().id).collect())
     }
 
-    /// Records what has ended by itself. Asked from time to time.
+    /// Records what has ended by itself in the server's own groups. Asked from time to time.
     pub async fn reap(self: &Arc<Self>) {
-        for group in self.elevation().known() {
+        self.reap_those(|server, group| !server.lies_in_domain(group)).await;
+    }
+
+    /// The same in groups of the domain, which may not answer.
+    pub(crate) async fn reap_domain(self: &Arc<Self>) {
+        self.reap_those(Self::lies_in_domain).await;
+    }
+
+    fn lies_in_domain(&self, group: GroupId) -> bool {
+        matches!(self.domain_of(group), Ok(Some(_)))
+    }
+
+    async fn reap_those(self: &Arc<Self>, those: impl Fn(&Self, GroupId) -> bool) {
+        for group in self.elevation().known().into_iter().filter(|group| those(self, *group)) {
             if let Err(problem) = self.reap_group(group).await {
                 tracing::warn!(%group, %problem, "what has ended was not recorded; it has ended nevertheless");
             }
@@ -439,8 +457,10 @@ type Step = (Turn, Record, About);
 
 fn with(turn: Turn, group: GroupId, record: &Record, detail: &StepDetail) -> Step {
     let mut detail = detail.clone();
-    if let Event::Requested { request } = &record.event {
-        detail.reason = Some(request.reason.clone());
+    match &record.event {
+        Event::Requested { request, .. } => detail.reason = Some(request.reason.clone()),
+        Event::UsedOffline { usage, .. } => detail.reason = Some(usage.what.clone()),
+        _ => {}
     }
     (turn, record.clone(), about_of(group, Some(record), &detail))
 }

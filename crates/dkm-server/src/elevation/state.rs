@@ -1,6 +1,6 @@
 //! What the server knows of requests, and who waits for whom.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dkm_core::{GroupId, RequestId, Timestamp};
@@ -32,6 +32,8 @@ pub(super) enum Line {
     Request(RequestId),
     /// What is given out in a domain under a request. Whoever ends the request does not wait for it.
     Issuing(RequestId),
+    /// What was given out there is ended.
+    Ending(RequestId),
 }
 
 /// The requests of a group.
@@ -45,6 +47,15 @@ impl Requests {
     }
 }
 
+/// What was given out in the domain under a request.
+#[derive(Debug, Clone, Copy, Default)]
+struct Given {
+    /// How often something was, or was begun to be.
+    times: u64,
+    /// Whether all of it was ended.
+    is_closed: bool,
+}
+
 /// What the server knows of requests.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -56,8 +67,8 @@ pub(crate) struct State {
     clock: Mutex<Clock>,
     pub(super) memo: Memo,
     pub(super) controls: Controls,
-    /// Requests whose access was ended in the domain.
-    closed: Mutex<BTreeSet<RequestId>>,
+    /// What was given out in the domain, under requests of which that is known.
+    given: Mutex<BTreeMap<RequestId, Given>>,
 }
 
 impl State {
@@ -116,18 +127,24 @@ impl State {
         Ok(())
     }
 
-    /// Notes that access under a request was ended in the domain.
-    pub(crate) fn closed(&self, request: RequestId) {
-        lock(&self.closed).insert(request);
-    }
-
     /// Notes that something is given out in the domain under a request, once more perhaps.
     pub(crate) fn opened(&self, request: RequestId) {
-        lock(&self.closed).remove(&request);
+        let mut given = lock(&self.given);
+        let given = given.entry(request).or_default();
+        *given = Given { times: given.times.saturating_add(1), is_closed: false };
     }
 
-    pub(super) fn is_closed(&self, request: RequestId) -> bool {
-        lock(&self.closed).contains(&request)
+    /// How often something was given out so far; none if all of it was ended.
+    pub(crate) fn unclosed(&self, request: RequestId) -> Option<u64> {
+        let given = lock(&self.given).get(&request).copied().unwrap_or_default();
+        (!given.is_closed).then_some(given.times)
+    }
+
+    /// Notes that what was given out so far was ended in the domain. What was given out meanwhile was perhaps not.
+    pub(crate) fn closed(&self, request: RequestId, times: u64) {
+        let mut given = lock(&self.given);
+        let given = given.entry(request).or_default();
+        given.is_closed |= given.times == times;
     }
 
     /// The time to decide by: it never goes back, and with a clock that does nothing is granted.
@@ -147,6 +164,20 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_given_out_while_the_rest_is_ended_is_not_taken_for_ended() {
+        let (state, request) = (State::default(), RequestId([1; 16]));
+        // Of what was given out before a start nothing is known: it may be open.
+        let before = state.unclosed(request).unwrap();
+        state.opened(request);
+        state.closed(request, before);
+        let now = state.unclosed(request).unwrap();
+        state.closed(request, now);
+        assert_eq!(state.unclosed(request), None);
+        state.opened(request);
+        assert!(state.unclosed(request).is_some());
+    }
 
     #[tokio::test]
     async fn steps_of_one_request_follow_each_other_and_others_do_not_wait() {

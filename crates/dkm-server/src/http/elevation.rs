@@ -52,7 +52,7 @@ fn view(server: &Server, seen: &Seen, records: Vec<Record>) -> RequestView {
     }
 }
 
-fn shown(server: &Server, seen: &Seen) -> Answered<RequestView> {
+pub(super) fn shown(server: &Server, seen: &Seen) -> Answered<RequestView> {
     let records = server.records_of(seen.elevation.request().id)?;
     Ok(Json(view(server, seen, records)))
 }
@@ -111,7 +111,8 @@ pub(super) async fn control(
     Path(group): Path<String>,
 ) -> Answered<ControlView> {
     let group = input::group(&group)?;
-    Ok(Json(ControlView { records: server.control(&caller, group).await? }))
+    let instance = server.store().identity().instance.to_string();
+    Ok(Json(ControlView { instance, records: server.control(&caller, group).await? }))
 }
 
 pub(super) async fn list(
@@ -124,7 +125,8 @@ pub(super) async fn list(
     // The request alone of each: what came of it is asked for one by one.
     let requests = seen.iter().map(|seen| {
         let request = Box::new(seen.elevation.request().clone());
-        let first = Record { request: request.id, number: 0, event: Event::Requested { request } };
+        let first =
+            Record { request: request.id, number: 0, event: Event::Requested { request, submitted: None } };
         view(&server, seen, vec![first])
     });
     Ok(Json(Requests { requests: requests.collect() }))

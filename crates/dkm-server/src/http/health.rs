@@ -19,6 +19,10 @@ pub(super) struct Health {
     database: &'static str,
     /// `ok` or `failing`: whether the audit log takes entries.
     audit: &'static str,
+    /// `ok` or `failing`: whether the domain controllers of the configured domain are known. The server's own groups do not
+    /// depend on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<&'static str>,
     /// Entries of the audit log under its last checkpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     audit_size: Option<u64>,
@@ -32,8 +36,9 @@ pub(super) async fn health(State(server): State<Arc<Server>>) -> Response {
     let audit_size = dkm_audit::note::Note::parse(&server.audit().log().checkpoint())
         .ok()
         .and_then(|note| note.text().lines().nth(1)?.parse().ok());
-    let health =
-        Health { status: word(database && audit), database: word(database), audit: word(audit), audit_size };
+    let domain = server.held().map(|held| word(held.domain().is_there()));
+    let status = word(database && audit);
+    let health = Health { status, database: word(database), audit: word(audit), domain, audit_size };
     let status = if database && audit { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(health)).into_response()
 }

@@ -7,6 +7,7 @@ mod groups;
 mod health;
 mod input;
 mod log;
+mod offline;
 pub mod openapi;
 mod records;
 
@@ -55,6 +56,7 @@ pub fn router(server: &Arc<Server>) -> Router {
         )
         .route("/v1/groups/{group}/control", get(elevation::control))
         .route("/v1/groups/{group}/requests", get(elevation::list).post(elevation::ask))
+        .route("/v1/groups/{group}/offline", post(offline::submit))
         .route("/v1/requests/{request}", get(elevation::show))
         .route("/v1/requests/{request}/evidence", get(elevation::evidence))
         .route("/v1/requests/{request}/answers", post(elevation::answer))

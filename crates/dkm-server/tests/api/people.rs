@@ -306,7 +306,7 @@ impl Guarded {
 pub(crate) fn asked(view: &Value) -> dkm_lockbox::Request {
     let first = BASE64_STANDARD.decode(view["records"][0].as_str().unwrap()).unwrap();
     match dkm_lockbox::Record::decode(&first).unwrap().event {
-        dkm_lockbox::Event::Requested { request } => *request,
+        dkm_lockbox::Event::Requested { request, .. } => *request,
         other => panic!("{other:?}"),
     }
 }

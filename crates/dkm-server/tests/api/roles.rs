@@ -41,6 +41,11 @@ fn endpoints(caller: &str, key: &str, request: &str) -> Vec<(Method, String, Vec
         (Method::GET, format!("{group}/control"), vec![]),
         (Method::GET, format!("{group}/requests"), vec![]),
         (Method::POST, format!("{group}/requests"), json(asked)),
+        (
+            Method::POST,
+            format!("{group}/offline"),
+            json(serde_json::json!({"request": "none", "signature": "none"})),
+        ),
         (Method::GET, format!("/v1/requests/{request}"), vec![]),
         (Method::GET, format!("/v1/requests/{request}/evidence"), vec![]),
         (Method::POST, format!("/v1/requests/{request}/answers"), json(answer)),

@@ -148,7 +148,7 @@ impl People {
 
     fn approval(&self, view: &RequestView) -> NewAnswer {
         let first = BASE64_STANDARD.decode(&view.records[0]).unwrap();
-        let Event::Requested { request } = Record::decode(&first).unwrap().event else {
+        let Event::Requested { request, .. } = Record::decode(&first).unwrap().event else {
             panic!("no request")
         };
         let text = statement(&request, Decision::Approve, "manager", "bob");

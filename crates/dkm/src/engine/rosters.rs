@@ -71,6 +71,13 @@ impl Rosters {
         Self { group, name, now, genesis, chain, policies, records }
     }
 
+    /// What counts at another time, of the same records: a version that waits takes effect without being read again.
+    #[must_use]
+    pub fn chain_at(&self, now: Timestamp, verify: &dyn Fn(&str, &[u8], &str) -> bool) -> RosterChain {
+        let records = self.records.iter().map(|(digest, record, attested)| (*digest, record, attested));
+        RosterChain::resolve(records, self.group, self.genesis, now, verify)
+    }
+
     /// A roster's record, whether it counts or not.
     #[must_use]
     pub fn record(&self, digest: Digest) -> Option<&RosterRecord> {

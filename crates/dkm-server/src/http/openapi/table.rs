@@ -1,8 +1,8 @@
 //! Every request that the server answers.
 
 use dkm_remote::wire::elevation::{
-    ControlView, EvidenceView, NewAnswer, NewRequest, OpenBlob, OpenedBlob, RequestView, Requests,
-    TicketsView,
+    ControlView, EvidenceView, NewAnswer, NewOffline, NewRequest, OpenBlob, OpenedBlob, RequestView,
+    Requests, TicketsView,
 };
 use dkm_remote::wire::{
     Access, AccessView, Certificate, DirectoryGroups, Enrolment, Groups, NewDirectoryGroup, NewPrincipal,
@@ -209,6 +209,12 @@ fn elevation() -> Vec<Line> {
             Post,
             "/v1/groups/{group}/requests",
             step("request", "Ask for access: a person of the group's roster does").takes::<NewRequest>(),
+        ),
+        (
+            Post,
+            "/v1/groups/{group}/offline",
+            step("submit", "Bring a request that was made by file while the server did not answer")
+                .takes::<NewOffline>(),
         ),
         (
             Get,
