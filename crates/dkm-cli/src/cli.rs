@@ -32,6 +32,7 @@ Environment:
   DKM_ROOT_KEYS       folder of the root keys, if not where the repository says
   DKM_AUDIT_LOG       the audit journal, if not $XDG_STATE_HOME/dkm/audit.jsonl
   DKM_ARCHIVE_FOLDER  where new keys are sealed to before use, for groups whose policy asks for it
+  DKM_ACCOUNTS        the store of connected accounts, if not $XDG_DATA_HOME/dkm/accounts.db
   DKM_CONFIG          the configuration file, if not $XDG_CONFIG_HOME/dkm/config.toml
   DKM_LOG             writes a log to stderr, such as DKM_LOG=debug
   NO_COLOR            no colours, not even on a terminal

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod account_store;
 mod asked;
 mod audit_entry;
 mod audit_log;

@@ -250,6 +250,11 @@ fn folder(variable_name: &str, below_home: impl AsRef<OsStr>) -> Option<PathBuf>
     base.or_else(home).map(|base| base.join("dkm"))
 }
 
+/// Where this account keeps what it works with.
+pub(crate) fn data_folder() -> Option<PathBuf> {
+    folder("XDG_DATA_HOME", ".local/share")
+}
+
 /// Where this account's commands remember things.
 pub(crate) fn state_folder() -> Option<PathBuf> {
     folder("XDG_STATE_HOME", ".local/state")

@@ -1,5 +1,12 @@
 //! The commands, one a file.
 
+mod accounts_add;
+mod accounts_export;
+mod accounts_list;
+mod accounts_remove;
+mod accounts_rewrap;
+mod accounts_show;
+mod accounts_update;
 #[cfg(feature = "active-directory")]
 mod ad_doctor;
 #[cfg(feature = "active-directory")]
@@ -134,6 +141,9 @@ pub(crate) enum Command {
     /// Take over keys of other systems
     #[command(subcommand)]
     Import(Import),
+    /// Keep other people's mailbox credentials: passwords and tokens of connected e-mail accounts
+    #[command(subcommand)]
+    Accounts(AccountsCommand),
     Doctor(doctor::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
@@ -145,6 +155,18 @@ pub(crate) enum Command {
 pub(crate) enum Ad {
     Init(ad_init::Arguments),
     Doctor(ad_doctor::Arguments),
+}
+
+/// Commands on connected accounts.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccountsCommand {
+    Add(Box<accounts_add::Arguments>),
+    List(accounts_list::Arguments),
+    Show(accounts_show::Arguments),
+    Update(accounts_update::Arguments),
+    Remove(accounts_remove::Arguments),
+    Export(accounts_export::Arguments),
+    Rewrap(accounts_rewrap::Arguments),
 }
 
 /// Commands on groups.
@@ -387,9 +409,22 @@ pub(crate) fn run(command: Command, shell: &Shell) -> Result {
         Command::Directory(Directory::List(arguments)) => directory_list::run(&arguments, shell),
         Command::Audit(Audit::Ingest(arguments)) => audit_ingest::run(&arguments, shell),
         Command::Import(Import::WindowsDkm(arguments)) => import_windows_dkm::run(&arguments, shell),
+        Command::Accounts(command) => accounts(command, shell),
         Command::Doctor(arguments) => doctor::run(&arguments, shell),
         Command::Completions(arguments) => completions::run(&arguments, shell),
         Command::Man(arguments) => man::run(&arguments, shell),
+    }
+}
+
+fn accounts(command: AccountsCommand, shell: &Shell) -> Result {
+    match command {
+        AccountsCommand::Add(arguments) => accounts_add::run(&arguments, shell),
+        AccountsCommand::List(arguments) => accounts_list::run(&arguments, shell),
+        AccountsCommand::Show(arguments) => accounts_show::run(&arguments, shell),
+        AccountsCommand::Update(arguments) => accounts_update::run(&arguments, shell),
+        AccountsCommand::Remove(arguments) => accounts_remove::run(&arguments, shell),
+        AccountsCommand::Export(arguments) => accounts_export::run(&arguments, shell),
+        AccountsCommand::Rewrap(arguments) => accounts_rewrap::run(&arguments, shell),
     }
 }
 

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stderr)]
 
 mod access;
+mod accounts;
 mod audit;
 mod audit_ingest;
 mod configuration;

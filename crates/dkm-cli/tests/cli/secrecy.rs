@@ -6,7 +6,7 @@ use crate::support::World;
 
 const SECRET: &str = "correct horse battery staple 4711";
 
-fn holds(path: &Path, needle: &[u8]) -> bool {
+pub(crate) fn holds(path: &Path, needle: &[u8]) -> bool {
     if path.is_dir() {
         return std::fs::read_dir(path).unwrap().any(|entry| holds(&entry.unwrap().path(), needle));
     }
