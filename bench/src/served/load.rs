@@ -79,10 +79,6 @@ impl Load {
         Times(self.rounds.clone())
     }
 
-    /// How often it was asked.
-    pub(crate) fn count(&self) -> usize {
-        self.waits.len()
-    }
 
     /// Answers in a second.
     pub(crate) fn rate(&self) -> String {

@@ -175,7 +175,7 @@ impl People {
         let mut files: Vec<(RequestId, PathBuf)> = Vec::new();
         for view in asked {
             let first = BASE64_STANDARD.decode(view.records.first().context("no record")?)?;
-            let Event::Requested { request } = Record::decode(&first)?.event else {
+            let Event::Requested { request, .. } = Record::decode(&first)?.event else {
                 anyhow::bail!("the first record is no request")
             };
             let file = folder.path().join(files.len().to_string());
