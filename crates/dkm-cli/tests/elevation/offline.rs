@@ -365,3 +365,37 @@ fn after_its_time_and_under_another_roster_nothing_is_given() {
     down.submit("alice", &file).exits(7).says("expired");
     down.world.group = first;
 }
+
+#[test]
+fn a_group_in_a_folder_is_its_own_ground_and_has_no_server() {
+    let mut world = World::of_people("", &[]);
+    std::fs::write(world.at("roster.toml"), world.roster()).unwrap();
+    let url = format!("dir:{}", world.at("repository").display());
+    let run = |world: &World, who: &str, words: &[&str]| {
+        world.run_with(&format!("person:{who}"), &url, &[], &[words, &["--json"]].concat())
+    };
+    run(&world, "bob", &["init"]).succeeded();
+    let create = ["group", "create", "mail", "--policy", "wrap=none", "--roster", "../roster.toml"];
+    let made = run(&world, "bob", &create).succeeded().json();
+    world.group = made["group"]["id"].as_str().unwrap().to_owned();
+    let file = world.at("incident.request");
+    let path = file.to_str().unwrap();
+    let key = |who: &str| world.key(who).display().to_string();
+    let ask = ["lockbox", "offline", "request", "--reason", "nobody else is there", "-c", "account=17"];
+    let how = ["--duration", "5m", "--as", "alice", "--key", &key("alice"), "-o", path];
+    run(&world, "alice", &[&ask[..], &how].concat()).succeeded();
+    let approve = ["lockbox", "offline", "approve", path, "--as", "dave", "--key", &key("dave")];
+    let seen = run(&world, "dave", &[&approve[..], &["--dry-run"]].concat()).succeeded().json();
+    let digest = seen["digest"].as_str().unwrap().to_owned();
+    run(&world, "dave", &[&approve[..], &["--yes", "--digest", &digest]].concat()).succeeded();
+    let verify = ["lockbox", "offline", "verify", path];
+    let seen = run(&world, "carol", &verify).succeeded().json();
+    assert_eq!((seen["complete"].as_bool(), seen["checked_by"].as_str()), (Some(true), Some(url.as_str())));
+    // Another repository says nothing of it.
+    let second = format!("dir:{}", world.at("second").display());
+    world.run_with("person:bob", &second, &[], &["init"]).succeeded();
+    world.run_with("person:bob", &second, &[], &create).succeeded();
+    world.run_with("person:carol", &second, &[], &verify).exits(4).says("there is no group");
+    // There is nowhere to bring it to.
+    run(&world, "alice", &["lockbox", "offline", "submit", path]).exits(2).says("no repository behind dkmd");
+}
