@@ -9,6 +9,8 @@ mod attacks;
 mod direct;
 #[cfg(feature = "active-directory")]
 mod domain;
+#[cfg(feature = "active-directory")]
+mod kerberos;
 mod rosters;
 mod server;
 mod story;
