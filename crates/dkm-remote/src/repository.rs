@@ -1,6 +1,7 @@
 //! The repository: the servers of one URL, each with a replica of its own.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dkm::repository::{Replica, Repository, RepositoryError};
@@ -11,10 +12,10 @@ use ureq::http::Method;
 
 use crate::credentials::renewal::{Renewal, Renewals};
 use crate::credentials::{Credentials, CredentialsError, Validity, authorities, now_ms};
-use crate::http::{Answer, Body, Channel, Limits, tls};
+use crate::http::{Answer, Body, Channel, Limits, sign_in, tls};
 use crate::problem;
 use crate::replica::{Line, RemoteReplica};
-use crate::url::{Endpoint, RemoteUrl};
+use crate::url::{DEFAULT_CREDENTIALS, Endpoint, RemoteUrl};
 
 /// A repository behind `dkmd`. Its replicas are the servers of its URL, in that order.
 #[derive(Debug, Clone)]
@@ -121,19 +122,50 @@ impl Shared {
         if let Endpoint::Socket(_) = endpoint {
             return Ok((Channel::new(endpoint, None, self.limits).map_err(unavailable)?, None));
         }
-        let (config, validity) = self.tls().map_err(|error| unavailable(advised(&error)))?;
+        let (config, validity) = self.tls().map_err(|error| unavailable(self.advised(&error)))?;
         let config = config.map_err(|why| {
             unavailable(format!("the credentials in {} are no good: {why}", self.url.credentials.display()))
         })?;
-        Ok((Channel::new(endpoint, Some(config), self.limits).map_err(unavailable)?, Some(validity)))
+        let channel = Channel::new(endpoint, Some(config), self.limits).map_err(&unavailable)?;
+        if validity.is_some() {
+            return Ok((channel, validity));
+        }
+        let by = sign_in::kerberos(self.url.principal.as_deref()).map_err(unavailable)?;
+        Ok((channel.signed_in(by, endpoint), None))
     }
 
-    /// How to speak TLS. Files that can't be read, and files that don't fit, are told apart.
-    fn tls(&self) -> Result<(Result<ClientConfig, String>, Validity), CredentialsError> {
+    /// How to speak TLS, and until when the certificate is taken by which this account signs in; without one it signs in by
+    /// Kerberos. Files that can't be read, and files that don't fit, are told apart.
+    fn tls(&self) -> Result<(Result<ClientConfig, String>, Option<Validity>), CredentialsError> {
         let credentials = self.credentials();
-        let loaded = credentials.load()?;
         let ca = self.url.ca.clone().unwrap_or_else(|| credentials.authority_path());
-        Ok((tls::config(authorities(&ca)?, Some(loaded.identity)), loaded.validity))
+        let loaded = match credentials.load() {
+            _ if self.url.signs_in_by_kerberos() => None,
+            // Nobody has named a folder, and there is nothing in the usual one.
+            Err(CredentialsError::Missing { .. }) if self.may_use_tickets() => None,
+            loaded => Some(loaded?),
+        };
+        let validity = loaded.as_ref().map(|loaded| loaded.validity);
+        Ok((tls::config(authorities(&ca)?, loaded.map(|loaded| loaded.identity)), validity))
+    }
+
+    fn may_use_tickets(&self) -> bool {
+        cfg!(feature = "kerberos") && self.url.credentials == Path::new(DEFAULT_CREDENTIALS)
+    }
+
+    fn advised(&self, error: &CredentialsError) -> String {
+        match error {
+            CredentialsError::Missing { .. } if self.url.signs_in_by_kerberos() || self.may_use_tickets() => {
+                format!(
+                    "{error}: name the file of the authority that vouches for the server with ca=, or enrol first (dkm enrol)"
+                )
+            }
+            CredentialsError::Missing { .. } => {
+                format!("{error}: enrol first (dkm enrol), or name the folder with credentials=")
+            }
+            CredentialsError::Damaged { .. } => format!("{error}: enrol again with a new token (dkm enrol)"),
+            _ => error.to_string(),
+        }
     }
 
     pub(crate) fn credentials(&self) -> Credentials {
@@ -190,16 +222,6 @@ impl Shared {
             None => format!("{what}: {why}"),
         };
         RepositoryError::Unavailable { location, why }
-    }
-}
-
-fn advised(error: &CredentialsError) -> String {
-    match error {
-        CredentialsError::Missing { .. } => {
-            format!("{error}: enrol first (dkm enrol), or name the folder with credentials=")
-        }
-        CredentialsError::Damaged { .. } => format!("{error}: enrol again with a new token (dkm enrol)"),
-        _ => error.to_string(),
     }
 }
 

@@ -29,14 +29,18 @@ pub enum Endpoint {
 
 /// The URL of a repository behind `dkmd`.
 ///
-/// `https://host[:port][?credentials=/folder][&ca=/file.pem][&replica=https://other[:port]…][&root-keys=/folder]`, or
-/// `unix:/path/of/socket[?root-keys=/folder]`.
+/// `https://host[:port][?credentials=/folder][&ca=/file.pem][&replica=https://other[:port]…][&root-keys=/folder]`,
+/// `https://host[:port]?kerberos=yes[&principal=name@REALM][&ca=/file.pem]…`, or `unix:/path/of/socket[?root-keys=/folder]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteUrl {
     /// The servers, each with a replica of its own; at least one.
     pub endpoints: Vec<Endpoint>,
     /// Folder of this account's credentials.
     pub credentials: PathBuf,
+    /// Whether this account signs in by Kerberos, whatever certificate there is.
+    pub kerberos: bool,
+    /// The Kerberos principal by which it does; none: the environment's default.
+    pub principal: Option<String>,
     /// File of the authorities that vouch for the servers, if not the one among the credentials.
     pub ca: Option<PathBuf>,
     /// Folder of the root keys.
@@ -52,6 +56,14 @@ pub struct RemoteUrl {
 pub struct ParseRemoteUrlError {
     text: String,
     why: String,
+}
+
+impl RemoteUrl {
+    /// Whether the URL says that this account signs in by Kerberos.
+    #[must_use]
+    pub const fn signs_in_by_kerberos(&self) -> bool {
+        self.kerberos || self.principal.is_some()
+    }
 }
 
 impl Endpoint {
@@ -98,6 +110,8 @@ impl FromStr for RemoteUrl {
         let mut url = Self {
             endpoints: vec![first],
             credentials: PathBuf::from(DEFAULT_CREDENTIALS),
+            kerberos: false,
+            principal: None,
             ca: None,
             root_keys: None,
         };
@@ -112,10 +126,14 @@ impl FromStr for RemoteUrl {
                 "root-keys" => {
                     url.root_keys = Some(path(value, &url.root_keys).ok_or_else(not_understood)?);
                 }
-                "credentials" | "ca" | "replica" if !over_tls => {
+                "credentials" | "kerberos" | "principal" | "ca" | "replica" if !over_tls => {
                     return Err(odd(format!("{name}= is of use with https: only")));
                 }
                 "credentials" => credentials = Some(path(value, &credentials).ok_or_else(not_understood)?),
+                "kerberos" if value == "yes" && !url.kerberos => url.kerberos = true,
+                "principal" if !value.is_empty() && url.principal.is_none() => {
+                    url.principal = Some(value.to_owned());
+                }
                 "ca" => url.ca = Some(path(value, &url.ca).ok_or_else(not_understood)?),
                 "replica" => {
                     let other = value.strip_prefix("https://").ok_or_else(not_understood)?;
@@ -130,6 +148,11 @@ impl FromStr for RemoteUrl {
         }
         if url.endpoints.len() > ENDPOINTS_MAX {
             return Err(odd(format!("more than {ENDPOINTS_MAX} servers")));
+        }
+        if credentials.is_some() && url.signs_in_by_kerberos() {
+            return Err(odd(
+                "an account signs in by a certificate (credentials=) or by Kerberos, not by both".to_owned(),
+            ));
         }
         url.credentials = credentials.unwrap_or(url.credentials);
         Ok(url)
@@ -158,6 +181,10 @@ impl fmt::Display for RemoteUrl {
         if self.credentials != Path::new(DEFAULT_CREDENTIALS) {
             pairs.push(format!("credentials={}", self.credentials.display()));
         }
+        if self.kerberos {
+            pairs.push("kerberos=yes".to_owned());
+        }
+        pairs.extend(self.principal.iter().map(|name| format!("principal={name}")));
         pairs.extend(self.ca.iter().map(|file| format!("ca={}", file.display())));
         pairs.extend(endpoints.map(|other| format!("replica={other}")));
         pairs.extend(self.root_keys.iter().map(|folder| format!("root-keys={}", folder.display())));
@@ -178,6 +205,9 @@ mod tests {
             "https://[::1]:8443",
             "https://[2001:db8::1]",
             "https://a.example.com?credentials=/c&replica=https://b.example.com:8443&root-keys=/k",
+            "https://keys.example.com?kerberos=yes&ca=/etc/ca.pem",
+            "https://keys.example.com?kerberos=yes&principal=alice@EXAMPLE.COM",
+            "https://keys.example.com?principal=svc-mail@EXAMPLE.COM&replica=https://b.example.com",
             "unix:/run/dkmd/socket",
             "unix:/run/dkmd/socket?root-keys=/k",
         ] {
@@ -210,6 +240,12 @@ mod tests {
             ("https://example.com?replica=http://b", "understood"),
             ("https://example.com?replica=https://example.com:443", "twice"),
             (&format!("https://example.com?{}", many.join("&")), "more than 16"),
+            ("https://example.com?kerberos=no", "understood"),
+            ("https://example.com?kerberos=yes&kerberos=yes", "understood"),
+            ("https://example.com?principal=", "understood"),
+            ("https://example.com?kerberos=yes&credentials=/c", "not by both"),
+            ("https://example.com?credentials=/c&principal=a@B", "not by both"),
+            ("unix:/s?kerberos=yes", "https: only"),
             ("unix:", "absolute"),
             ("unix:relative", "absolute"),
             ("unix:/s?ca=/x", "https: only"),
@@ -224,7 +260,7 @@ mod tests {
     proptest::proptest! {
         /// What is taken is written so that the same is read, and nothing makes it stop.
         #[test]
-        fn whatever_is_taken_reads_back(text in "(https://|unix:/)[a-z0-9\\[\\]:./é-]{0,20}(\\?((credentials|ca|replica|root-keys)=(/|https://)?[a-z0-9:.&/-]{0,9}&?){0,3})?") {
+        fn whatever_is_taken_reads_back(text in "(https://|unix:/)[a-z0-9\\[\\]:./é-]{0,20}(\\?((credentials|kerberos|principal|ca|replica|root-keys)=(/|https://|yes)?[a-z0-9:.&/-]{0,9}&?){0,3})?") {
             if let Ok(url) = text.parse::<RemoteUrl>() {
                 proptest::prop_assert_eq!(url.to_string().parse::<RemoteUrl>(), Ok(url));
             }

@@ -11,6 +11,8 @@ pub enum Action {
     Recover,
     CheckHealth,
     CertificateRefused,
+    TicketRefused,
+    BindAccount,
     Enrol,
     RenewCertificate,
     WhoAmI,
@@ -43,12 +45,14 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::Start,
         Self::Stop,
         Self::Recover,
         Self::CheckHealth,
         Self::CertificateRefused,
+        Self::TicketRefused,
+        Self::BindAccount,
         Self::Enrol,
         Self::RenewCertificate,
         Self::WhoAmI,
@@ -88,6 +92,8 @@ impl Action {
             Self::Recover => "recover",
             Self::CheckHealth => "check-health",
             Self::CertificateRefused => "certificate-refused",
+            Self::TicketRefused => "ticket-refused",
+            Self::BindAccount => "bind-account",
             Self::Enrol => "enrol",
             Self::RenewCertificate => "renew-certificate",
             Self::WhoAmI => "who-am-i",
@@ -125,6 +131,7 @@ impl Action {
         matches!(
             self,
             Self::Enrol
+                | Self::BindAccount
                 | Self::RenewCertificate
                 | Self::CreateGroup
                 | Self::AddKey
@@ -157,7 +164,7 @@ impl Action {
     /// Whether it changes who may do what.
     #[must_use]
     pub const fn changes_access(self) -> bool {
-        matches!(self, Self::CreateGroup | Self::ManagePrincipals | Self::ManageDirectory)
+        matches!(self, Self::CreateGroup | Self::BindAccount | Self::ManagePrincipals | Self::ManageDirectory)
     }
 
     /// The action that the audit log calls so.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use dkm_core::{Digest, GroupId, RequestId};
@@ -12,6 +13,7 @@ use dkm_remote::wire::Kind;
 
 use crate::account::Account;
 use crate::actions::Action;
+use crate::domain::CHALLENGE;
 use crate::problem::Problem;
 use crate::server::{About, Server, now};
 use crate::store::certificates;
@@ -27,6 +29,10 @@ pub enum Peer {
     /// A process on this machine, by the account that the kernel names.
     Uid(u32),
 }
+
+/// The certificate that the server has shown on a connection, in DER: tickets are bound to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndPoint(pub Arc<[u8]>);
 
 /// Who asks. Without an account it can administer at most, never own, read or approve.
 #[derive(Debug, Clone)]
@@ -53,6 +59,11 @@ impl Caller {
     pub(crate) fn enrolling(account: Account) -> Self {
         let name = account.to_string().into();
         Self { account: Some(account), ..Self::without_rights(name) }
+    }
+
+    /// Whoever has shown a ticket of the domain and is not let in; no account has this name.
+    pub(crate) fn not_let_in(name: &str) -> Self {
+        Self::without_rights(name.into())
     }
 
     /// The server itself, where it does something by itself.
@@ -115,6 +126,42 @@ impl Caller {
 }
 
 impl Server {
+    /// Who shows a ticket, if anybody does: an account of the domain, as itself.
+    async fn identify_by_ticket(
+        self: &Arc<Self>,
+        peer: Peer,
+        (headers, end_point): (&HeaderMap, Option<&EndPoint>),
+        throttle: &Throttle,
+    ) -> Result<Option<Caller>, Problem> {
+        let allow = |name: &str| throttle.check(name).inspect_err(|_| self.metrics().throttled());
+        let Some(standing) = self.signed_in(headers, end_point, &allow).await? else { return Ok(None) };
+        if peer != Peer::Nobody {
+            // Who of the two asks is not guessed.
+            let name = self.identify(peer, throttle).await?.name;
+            let problem = Problem::ticket(format!(
+                "the connection is {name}'s, and the ticket is {}'s: show one of the two",
+                standing.account
+            ));
+            let caller = Caller::not_let_in(&name);
+            return self.deny(&caller, Action::TicketRefused, &About::default(), problem).await;
+        }
+        let catalog = self.bind(&standing).await?;
+        let account = standing.account.clone();
+        let caller = Caller {
+            name: account.to_string().into(),
+            groups: Arc::new(catalog.groups_within(&account, &standing.groups)),
+            administrator: standing.administrator,
+            auditor: standing.auditor,
+            grant: None,
+            account: Some(account),
+        };
+        if catalog.principals.get(&standing.account).is_some_and(|principal| principal.enabled) {
+            return Ok(Some(caller));
+        }
+        let problem = Problem::unauthenticated(format!("{} is disabled", caller.name));
+        self.deny(&caller, Action::TicketRefused, &About::default(), problem).await
+    }
+
     async fn identify(&self, peer: Peer, throttle: &Throttle) -> Result<Caller, Problem> {
         let unknown = |what: String| {
             Problem::unauthenticated(what)
@@ -147,15 +194,27 @@ impl Server {
                 known.account
             }
         };
-        let groups = Arc::new(catalog.groups_of(&account));
+        let name: Arc<str> = account.to_string().into();
+        // Before anything is recorded, or a domain is asked: who asks too much fills no log either.
+        throttle.check(&name).inspect_err(|_| self.metrics().throttled())?;
+        // By a grant's certificate somebody may come who is the domain's.
+        let groups = match self.freshen_account(&account).await {
+            Ok(()) => self.groups_now(&catalog, &account),
+            Err(problem) => Err(problem),
+        };
+        let groups = match groups {
+            Ok(groups) => Arc::new(groups),
+            Err(problem) if problem.is_decision() => {
+                let caller = Caller::not_let_in(&name);
+                return self.deny(&caller, Action::CertificateRefused, &About::default(), problem).await;
+            }
+            Err(problem) => return Err(problem),
+        };
         let principal = catalog.principals.get(&account);
         let enabled = principal.is_some_and(|principal| principal.enabled);
         let administrator = principal.is_some_and(|principal| principal.administrator);
         let auditor = principal.is_some_and(|principal| principal.auditor);
-        let name = account.to_string().into();
         let caller = Caller { name, account: Some(account), groups, administrator, auditor, grant: None };
-        // Before anything is recorded: who asks too much fills no log either.
-        throttle.check(caller.name()).inspect_err(|_| self.metrics().throttled())?;
         match grant {
             Some(request) if enabled => return self.identify_by_grant(caller, request).await,
             None if enabled => return Ok(caller),
@@ -190,12 +249,27 @@ pub async fn identify(
     next: Next,
 ) -> Response {
     let peer = request.extensions().get::<Peer>().copied().unwrap_or(Peer::Nobody);
-    match server.identify(peer, &throttle).await {
+    let end_point = request.extensions().get::<EndPoint>().cloned();
+    let by_ticket = server.identify_by_ticket(peer, (request.headers(), end_point.as_ref()), &throttle).await;
+    let caller = match by_ticket {
+        Ok(None) => server.identify(peer, &throttle).await,
+        Ok(Some(caller)) => Ok(caller),
+        Err(problem) => Err(problem),
+    };
+    match caller {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(problem) => problem.into_response(),
+        Err(problem) => {
+            let mut response = problem.into_response();
+            let takes_tickets = peer == Peer::Nobody && server.known_accounts().is_some();
+            if takes_tickets && response.status() == StatusCode::UNAUTHORIZED {
+                let challenge = HeaderValue::from_static(CHALLENGE);
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            response
+        }
     }
 }
 

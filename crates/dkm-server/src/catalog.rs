@@ -60,6 +60,8 @@ pub struct Principal {
     pub auditor: bool,
     /// Whether it may do anything at all.
     pub enabled: bool,
+    /// The security identifier of the domain's account that has this name; none for the server's own.
+    pub sid: Option<String>,
 }
 
 /// A directory group.
@@ -67,8 +69,11 @@ pub struct Principal {
 pub struct DirectoryGroup {
     /// Of what its members are.
     pub kind: Kind,
-    /// Who is in it directly.
+    /// Who is in it directly, as far as the server keeps that.
     pub members: BTreeSet<Name>,
+    /// The security identifier of the domain's group that has this name, whose members the domain keeps; none for the
+    /// server's own.
+    pub sid: Option<String>,
 }
 
 /// Access to a group of keys.
@@ -119,8 +124,18 @@ impl Catalog {
     /// Directory groups that an account is in, by every route.
     #[must_use]
     pub fn groups_of(&self, account: &Account) -> BTreeSet<String> {
-        let mut found = BTreeSet::new();
-        let mut wanted = vec![Name::Account(account.clone())];
+        self.groups_within(account, &BTreeSet::new())
+    }
+
+    /// Directory groups that an account is in, by every route, that is in these groups of its domain.
+    #[must_use]
+    pub fn groups_within(&self, account: &Account, sids: &BTreeSet<String>) -> BTreeSet<String> {
+        let is_in = |group: &DirectoryGroup| group.sid.as_ref().is_some_and(|sid| sids.contains(sid));
+        // In the domain people may be in a group of services: they don't count here.
+        let of_domain = self.directory.iter().filter(|(_, group)| group.kind == account.kind && is_in(group));
+        let mut found: BTreeSet<String> = of_domain.map(|(name, _)| name.clone()).collect();
+        let mut wanted: Vec<Name> = found.iter().cloned().map(Name::Group).collect();
+        wanted.push(Name::Account(account.clone()));
         while let Some(member) = wanted.pop() {
             for (name, group) in &self.directory {
                 // The kind is looked at again: what a tampered database says does not make a member of a person.
@@ -174,6 +189,9 @@ impl Catalog {
     /// Why not, for whoever wants to.
     pub fn check_member(&self, into: &str, member: &Name) -> Result<(), String> {
         let group = self.directory.get(into).ok_or_else(|| format!("there is no group:{into} here"))?;
+        if group.sid.is_some() {
+            return Err(format!("the members of group:{into} are kept in its domain"));
+        }
         let kind = self.kind_of(member).ok_or_else(|| format!("there is no {member} here"))?;
         if kind != group.kind {
             let (wanted, found) = (plural(group.kind), plural(kind));

@@ -94,6 +94,48 @@ pub struct Directory {
     /// Accounts by which the server opens blobs for people, one for each group.
     #[serde(default)]
     pub brokers: Vec<DirectoryBroker>,
+    /// Accounts of the domain that sign in here by Kerberos; none if not given.
+    pub accounts: Option<DirectoryAccounts>,
+}
+
+/// Who of a domain signs in, and as what. Groups are given by their name, `DOMAIN\\name`, distinguished name or SID.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DirectoryAccounts {
+    /// Keytab with the key of `HTTP/<host>`.
+    pub keytab: PathBuf,
+    /// The host in that name; the first of `tls.names` if not given.
+    pub host: Option<String>,
+    /// Group whose members sign in.
+    pub sign_in: String,
+    /// Groups whose members are service accounts. Everybody else is a person.
+    #[serde(default)]
+    pub services: Vec<String>,
+    /// Group whose members administer principals and directory groups; people only.
+    pub administrators: Option<String>,
+    /// Group whose members read the audit log.
+    pub auditors: Option<String>,
+    /// Whether tickets must be bound to their TLS connection.
+    #[serde(default)]
+    pub channel_binding: ChannelBinding,
+    /// How long what was read of an account is believed, in seconds.
+    #[serde(default = "cache_s")]
+    pub cache_s: u64,
+}
+
+const fn cache_s() -> u64 {
+    60
+}
+
+/// Whether tickets must be bound to their TLS connection (RFC 5929). One that is bound to another is never taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChannelBinding {
+    /// They must.
+    #[default]
+    Required,
+    /// Tickets without a binding are taken: of programs that send none.
+    IfSent,
 }
 
 /// An account that is a member of one group of a domain.
@@ -234,6 +276,17 @@ impl Config {
             if groups.len() < directory.brokers.len() {
                 return error("directory.brokers", "name a group twice");
             }
+            if let Some(accounts) = &directory.accounts {
+                if self.tls.is_none() {
+                    return error("directory.accounts", "sign in over TLS only, and tls is missing");
+                }
+                if !accounts.keytab.is_absolute() {
+                    return error("directory.accounts.keytab", "is no absolute path");
+                }
+                if !(10..=3600).contains(&accounts.cache_s) {
+                    return error("directory.accounts.cache_s", "is not 10 seconds to an hour");
+                }
+            }
         }
         if !(1..=24 * 365).contains(&self.certificates.life_h)
             || !(1..=24 * 30).contains(&self.certificates.token_h)
@@ -292,7 +345,17 @@ mod tests {
             "[[directory.brokers]]\ngroup = \"0a0a0a0a-0a0a-0a0a-0a0a-0a0a0a0a0a0a\"\nprincipal = \"x@X\"\n";
         let directory = format!("{GOOD}\n[directory]\nrepository = \"ad://example.com\"\n{broker}");
         assert_eq!(parsed(&directory).unwrap().directory.unwrap().brokers.len(), 1);
+        let accounts = format!(
+            "{directory}[directory.accounts]\nkeytab = \"/k\"\nsign_in = \"dkm-users\"\nservices = [\"dkm-services\"]\n"
+        );
+        let read = parsed(&accounts).unwrap().directory.unwrap().accounts.unwrap();
+        assert_eq!((read.channel_binding, read.cache_s), (ChannelBinding::Required, 60));
         for (odd, what) in [
+            (accounts.replace("/k", "k"), "keytab"),
+            (accounts.replace("tls = ", "metrics = { listen = \"[::]:1\" }\n#"), "sign in over TLS only"),
+            (format!("{accounts}cache_s = 9"), "cache_s"),
+            (format!("{accounts}channel_binding = \"no\""), "required"),
+            (accounts.replace("sign_in", "signin"), "signin"),
             (directory.replace("ad://", "dir:"), "directory.repository"),
             (format!("{directory}{broker}"), "directory.brokers"),
             (directory.replace("0a0a0a0a-0a0a", "x"), "no group's id"),

@@ -2,7 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -84,9 +86,15 @@ struct Place {
 }
 
 fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Some(Command::Serve(place)) = &cli.command
+        && let Err(error) = with_environment(&place.config)
+    {
+        let _ = writeln!(std::io::stderr(), "error: this program can't be started anew: {error}");
+        return ExitCode::FAILURE;
+    }
     // Before anything secret is in memory. What the system refuses is told once the log is there.
     let unhardened = dkm::harden_process();
-    let cli = Cli::parse();
     let filter = std::env::var("DKM_LOG").ok().filter(|filter| !filter.is_empty());
     let filter = EnvFilter::new(filter.as_deref().unwrap_or("info"));
     let lines =
@@ -113,6 +121,19 @@ fn main() -> ExitCode {
             ExitCode::from(exit_code(&error))
         }
     }
+}
+
+/// Becomes this program anew, as the same process, with what the configuration has for the Kerberos library: that reads its
+/// environment, and a process can't change its own safely. A configuration that is not understood is told of later.
+fn with_environment(config: &std::path::Path) -> std::io::Result<()> {
+    let Ok(config) = Config::read(config) else { return Ok(()) };
+    let wanted = setup::environment(&config);
+    if wanted.iter().all(|(name, value)| std::env::var_os(name).is_some_and(|set| set == value.as_str())) {
+        return Ok(());
+    }
+    let mut again = std::process::Command::new(std::env::current_exe()?);
+    again.args(std::env::args_os().skip(1)).envs(wanted);
+    Err(again.exec())
 }
 
 /// What sends traces, if this serves and the configuration wants it. What is wrong with that otherwise, it says itself.

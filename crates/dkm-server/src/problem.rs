@@ -74,6 +74,12 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, Code::Invalid, format!("a body has at most {max} bytes"))
     }
 
+    /// A ticket that is not taken. That decides nothing about whose it is: another one of the same account may be taken.
+    #[must_use]
+    pub fn ticket(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, Code::Invalid, detail)
+    }
+
     /// It is in a state that does not allow this.
     #[must_use]
     pub fn conflict(detail: impl Into<String>) -> Self {

@@ -13,7 +13,7 @@ use crate::actions::Action;
 use crate::audit;
 use crate::broker::Broker;
 use crate::config::Config;
-use crate::domain::Domain;
+use crate::domain::{Accounts, Domain};
 use crate::http::router;
 use crate::listen::{Plain, Service, Tls, Unix};
 use crate::metrics;
@@ -46,6 +46,12 @@ impl Running {
         server.set_broker(broker);
         if let Some(directory) = &config.directory {
             server.set_domain(domain(directory.clone(), config.root_keys.clone()).await?);
+            let host = config.tls.as_ref().and_then(|tls| tls.names.first());
+            if let Some((config, host)) = directory.accounts.as_ref().zip(host) {
+                let host = config.host.as_ref().unwrap_or(host).clone();
+                let opened = accounts(config.clone(), directory.repository.clone(), host).await?;
+                server.set_accounts(opened, Duration::from_secs(config.cache_s));
+            }
         }
         let tls = match &config.tls {
             Some(config) => Some(Tls::bind(config, server.authority()).await?),
@@ -125,6 +131,28 @@ async fn domain(config: crate::config::Directory, root_keys: PathBuf) -> Result<
     let found = Arc::clone(&domain);
     let _ = tokio::task::spawn_blocking(move || found.find()).await;
     Ok(domain)
+}
+
+/// The accounts of the domain, once DNS has named its domain controllers.
+#[cfg(feature = "active-directory")]
+async fn accounts(
+    config: crate::config::DirectoryAccounts,
+    repository: String,
+    host: String,
+) -> Result<Box<dyn Accounts>, SetupError> {
+    let open = move || crate::domain::KerberosAccounts::new(&config, &repository, &host);
+    let opened = tokio::task::spawn_blocking(open).await;
+    let opened = opened.map_err(|error| SetupError::Domain(error.to_string()))?;
+    Ok(Box::new(opened.map_err(SetupError::Domain)?))
+}
+
+#[cfg(not(feature = "active-directory"))]
+async fn accounts(
+    _: crate::config::DirectoryAccounts,
+    _: String,
+    _: String,
+) -> Result<Box<dyn Accounts>, SetupError> {
+    Err(SetupError::Domain("this dkmd was built without Active Directory".to_owned()))
 }
 
 #[cfg(not(feature = "active-directory"))]

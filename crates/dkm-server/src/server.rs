@@ -1,7 +1,8 @@
 //! The server's parts, and how it decides, records and changes.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dkm_audit::entry::{ContextKey, ContextMac, Detail, Entry, GrantRef, Phase, Reason};
 use dkm_audit::store::Receipt;
@@ -17,7 +18,7 @@ use crate::broker::Broker;
 use crate::caller::Caller;
 use crate::catalog::{Catalog, Rights};
 use crate::config::{Certificates, Limits};
-use crate::domain::{Domain, Held};
+use crate::domain::{Accounts, Domain, Held, Known, SignIns};
 use crate::elevation::{self, Boxes};
 use crate::log_readers::LogReaders;
 use crate::metrics::Metrics;
@@ -39,6 +40,8 @@ pub struct Server {
     context_key: ContextKey,
     broker: OnceLock<Broker>,
     domain: OnceLock<Arc<Held>>,
+    accounts: OnceLock<Arc<Known>>,
+    sign_ins: SignIns,
     log_readers: LogReaders,
     metrics: Metrics,
 }
@@ -122,6 +125,8 @@ impl Server {
             elevation: elevation.into_state(),
             broker: OnceLock::new(),
             domain: OnceLock::new(),
+            accounts: OnceLock::new(),
+            sign_ins: SignIns::default(),
             log_readers: LogReaders::default(),
             metrics: Metrics::default(),
             catalog: Mutex::new(Some(Arc::new(catalog))),
@@ -137,6 +142,36 @@ impl Server {
     /// Lets people ask for access to groups of a domain, too.
     pub fn set_domain(&self, domain: Arc<dyn Domain>) {
         let _ = self.domain.set(Arc::new(Held::new(domain)));
+    }
+
+    /// Lets accounts of a domain sign in. What was read of one longer ago than `life` decides nothing.
+    pub fn set_accounts(&self, accounts: Box<dyn Accounts>, life: Duration) {
+        let _ = self.accounts.set(Arc::new(Known::new(accounts, life)));
+    }
+
+    /// The domain whose accounts sign in, and what was read of them.
+    pub(crate) fn known_accounts(&self) -> Option<Arc<Known>> {
+        self.accounts.get().map(Arc::clone)
+    }
+
+    /// How much is done for those who sign in.
+    pub(crate) const fn sign_ins(&self) -> &SignIns {
+        &self.sign_ins
+    }
+
+    /// Directory groups that an account is in, by every route.
+    ///
+    /// # Errors
+    /// It is a domain's, and was not read from there just now.
+    pub(crate) fn groups_now(
+        &self,
+        catalog: &Catalog,
+        account: &Account,
+    ) -> Result<BTreeSet<String>, Problem> {
+        Ok(match self.standing_of(catalog, account)? {
+            Some(standing) => catalog.groups_within(account, &standing.groups),
+            None => catalog.groups_of(account),
+        })
     }
 
     /// The domain, and what was read of its groups.
@@ -341,9 +376,10 @@ impl Server {
             return Err(ended());
         }
         if let Some(grant) = caller.grant() {
+            self.standing_of(&catalog, &account)?;
             return self.goes_on_for(&account, grant.request).map(|_| ());
         }
-        let groups = catalog.groups_of(&account);
+        let groups = self.groups_now(&catalog, &account)?;
         let reads = catalog.rights(group, &account, &groups).is_some_and(|rights| rights.read);
         if reads { Ok(()) } else { Err(ended()) }
     }
@@ -407,9 +443,17 @@ impl Server {
     /// too.
     fn still_is(&self, tx: &Transaction<'_>, caller: &Caller) -> Result<(), Problem> {
         let Some(account) = caller.account() else { return Ok(()) };
-        let now = directory::standing(tx, account)?;
+        let mut now = directory::standing(tx, account)?;
         let catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let keeps_groups = catalog.is_none_or(|now| caller.groups().is_subset(&now.groups_of(account)));
+        let mut keeps_groups = true;
+        if let Some(catalog) = catalog {
+            if let Some(standing) = self.standing_of(&catalog, account)? {
+                now.administrator = standing.administrator;
+            }
+            keeps_groups = caller.groups().is_subset(&self.groups_now(&catalog, account)?);
+        } else if account.domain().is_some() {
+            now.enabled = false;
+        }
         if now.enabled && (now.administrator || !caller.administrator()) && keeps_groups {
             return Ok(());
         }

@@ -7,6 +7,7 @@
 //! authority.pem      certificate of the certificate authority
 //! authority.key      its secret key
 //! context.key        under it, contexts stand in the audit log
+//! replays            tickets that were shown, as the Kerberos library keeps them
 //! ```
 
 use std::io::{self, Write};
@@ -34,6 +35,23 @@ const AUDIT_KEY: &str = "audit.key";
 const CONTEXT_KEY: &str = "context.key";
 const AUTHORITY: &str = "authority.pem";
 const AUTHORITY_KEY: &str = "authority.key";
+
+/// File of the Kerberos library, of the tickets that were shown: none is taken twice, also after a restart.
+const REPLAYS: &str = "replays";
+
+/// What the Kerberos library is to be told by the environment, which it alone reads: the keytab by which tickets are taken,
+/// and where it keeps those that it has seen. Nothing without accounts of a domain.
+#[must_use]
+pub fn environment(config: &Config) -> Vec<(&'static str, String)> {
+    let accounts = config.directory.as_ref().and_then(|directory| directory.accounts.as_ref());
+    let wanted = |accounts: &crate::config::DirectoryAccounts| {
+        vec![
+            ("KRB5_KTNAME", format!("FILE:{}", accounts.keytab.display())),
+            ("KRB5RCACHENAME", format!("file2:{}", config.data.join(REPLAYS).display())),
+        ]
+    };
+    accounts.map(wanted).unwrap_or_default()
+}
 
 /// Why a server can't be set up or started.
 #[derive(Debug, thiserror::Error)]

@@ -37,7 +37,7 @@ struct PssParameters {
 ///
 /// # Errors
 /// The standard gives its signature algorithm no hash; says so.
-pub(super) fn server_end_point(certificate: &[u8]) -> Result<Vec<u8>, String> {
+pub fn server_end_point(certificate: &[u8]) -> Result<Vec<u8>, String> {
     let parsed: Certificate = rasn::der::decode(certificate)
         .map_err(|error| format!("its certificate can't be decoded: {error}"))?;
     let hash = hash_of(&parsed.algorithm).ok_or_else(|| {

@@ -8,7 +8,7 @@ use libgssapi::context::{ClientCtx, CtxFlags, SecurityContext as _};
 use libgssapi::credential::{Cred, CredUsage};
 use libgssapi::name::Name;
 use libgssapi::oid::{
-    GSS_MECH_KRB5, GSS_NT_HOSTBASED_SERVICE, GSS_NT_KRB5_PRINCIPAL, GSS_NT_USER_NAME, OidSet,
+    GSS_MECH_KRB5, GSS_NT_HOSTBASED_SERVICE, GSS_NT_KRB5_PRINCIPAL, GSS_NT_USER_NAME, Oid, OidSet,
 };
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -68,7 +68,7 @@ impl Identity {
     /// # Errors
     /// There is none, and none can be fetched.
     pub(crate) fn ticket_left(&self) -> Result<Duration, LdapError> {
-        let left = match self.credentials()? {
+        let left = match self.credentials(&GSS_MECH_KRB5)? {
             Some(credentials) => credentials.lifetime(),
             None => {
                 let mechanisms = OidSet::singleton(GSS_MECH_KRB5).map_err(kerberos("choosing Kerberos"))?;
@@ -79,12 +79,16 @@ impl Identity {
         left.map_err(kerberos("the ticket's life"))
     }
 
-    fn credentials(&self) -> Result<Option<Cred>, LdapError> {
+    /// The credentials that are not the environment's own, for a mechanism.
+    ///
+    /// # Errors
+    /// There are none.
+    pub(crate) fn credentials(&self, mechanism: &Oid<'_>) -> Result<Option<Cred>, LdapError> {
         let of = |principal: &str| {
             Name::new(principal.as_bytes(), Some(GSS_NT_USER_NAME))
                 .map_err(kerberos(&format!("principal {principal:?}")))
         };
-        let mechanisms = OidSet::singleton(GSS_MECH_KRB5).map_err(kerberos("choosing Kerberos"))?;
+        let mechanisms = OidSet::singleton(*mechanism).map_err(kerberos("choosing Kerberos"))?;
         match self {
             Self::Environment => Ok(None),
             Self::Principal(principal) => {
@@ -160,7 +164,8 @@ impl Kerberos {
         if binding.is_none() {
             flags |= CtxFlags::GSS_C_CONF_FLAG | CtxFlags::GSS_C_INTEG_FLAG;
         }
-        let context = ClientCtx::new(identity.credentials()?, target, flags, Some(GSS_MECH_KRB5));
+        let context =
+            ClientCtx::new(identity.credentials(&GSS_MECH_KRB5)?, target, flags, Some(GSS_MECH_KRB5));
         Ok(Self { context, service, established: false, send_max: 0, binding })
     }
 

@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+pub use binding::server_end_point;
 pub use error::LdapError;
 pub(crate) use error::{
     ALREADY_EXISTS, ATTRIBUTE_OR_VALUE_EXISTS, INSUFFICIENT_ACCESS, NO_SUCH_ATTRIBUTE, NO_SUCH_OBJECT,

@@ -9,14 +9,16 @@ use crate::shell::Shell;
 
 /// Make a directory group: many accounts under one name, for the access of groups of keys
 ///
-/// For administrators of the server.
+/// NAME@DOMAIN is a group of Active Directory: its members are kept there, and count if they are of the kind given here. For
+/// administrators of the server.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   dkm directory group-add mail-servers
-  dkm directory group-add key-owners --of people")]
+  dkm directory group-add key-owners --of people
+  dkm directory group-add mail-readers@example.com")]
 pub(crate) struct Arguments {
-    /// Name: 1 to 128 of a-z, 0-9, '.', '_' and '-'
+    /// Name: 1 to 128 of a-z, 0-9, '.', '_' and '-'; @DOMAIN behind it for one of Active Directory
     #[arg(value_name = "NAME")]
     name: String,
     /// Of what its members are, for good. Only a group of services can read keys
@@ -48,6 +50,10 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     shell
         .terminal
         .result(&json!({"name": name, "kind": kind}), || format!("Made the directory group {name}.\n"))?;
+    if name.contains('@') {
+        shell.terminal.note(format!("Next: dkm group create GROUP --readers {name}"));
+        return Ok(());
+    }
     shell.terminal.note(format!("Next: dkm directory member-add {name} ACCOUNT"));
     Ok(())
 }

@@ -64,9 +64,13 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
         )
     })?;
     let server = match shell.remote()?.location() {
-        url if matches!(url.endpoints.first(), Some(Endpoint::Host { .. })) => {
-            RemoteUrl { credentials: arguments.credentials.clone(), ..url.clone() }.to_string()
+        url if matches!(url.endpoints.first(), Some(Endpoint::Host { .. })) => RemoteUrl {
+            credentials: arguments.credentials.clone(),
+            kerberos: false,
+            principal: None,
+            ..url.clone()
         }
+        .to_string(),
         _ => format!("https://HOST:PORT?credentials={}", arguments.credentials.display()),
     };
     shell.terminal.note(format!("Next: dkm --repository {} unprotect -g GROUP FILE", shell_word(&server)));

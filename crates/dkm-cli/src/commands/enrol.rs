@@ -76,7 +76,8 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
     let certificate =
         dkm_remote::enrol(endpoint, token, &credentials, &trust, arguments.force, Limits::default())?;
     let until = Timestamp(certificate.not_after_ms);
-    let named = RemoteUrl { credentials: folder.clone(), ca: None, ..url.clone() };
+    let named =
+        RemoteUrl { credentials: folder.clone(), kerberos: false, principal: None, ca: None, ..url.clone() };
     let value = json!({
         "account": certificate.account,
         "repository": named.to_string(),

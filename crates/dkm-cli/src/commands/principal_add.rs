@@ -10,16 +10,18 @@ use crate::shell::Shell;
 /// Make an account that a dkmd server knows, or change one
 ///
 /// Only service accounts are ever members of groups of keys; people own, audit and administer. An account that is there
-/// already gets what is given here in the place of what it had. For administrators of the server.
+/// already gets what is given here in the place of what it had. An account of Active Directory (NAME@DOMAIN) has its ranks
+/// from there; its name is bound to whoever has it there now. For administrators of the server.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   dkm principal add service:mail-1
   dkm principal add service:mail-local --uid 990
   dkm principal add person:ada --administrator
-  dkm principal add person:eve --auditor")]
+  dkm principal add person:eve --auditor
+  dkm principal add person:alice@example.com")]
 pub(crate) struct Arguments {
-    /// Account: service:NAME or person:NAME
+    /// Account: service:NAME or person:NAME, NAME@DOMAIN for one of Active Directory
     #[arg(value_name = "ACCOUNT")]
     account: String,
     /// Unix account on the server's own machine that is this one, over the server's socket: its number. Repeatable
@@ -49,6 +51,9 @@ pub(crate) fn run(arguments: &Arguments, shell: &Shell) -> Result {
         "account": account, "uids": new.uids, "administrator": new.administrator, "auditor": new.auditor,
     });
     shell.terminal.result(&value, || format!("{account} is an account.\n"))?;
+    if account.contains('@') {
+        return Ok(());
+    }
     shell.terminal.note(format!("Next: dkm principal token {account} -o FILE, for its first certificate"));
     Ok(())
 }

@@ -16,6 +16,7 @@ use crate::{columns, when};
 #[command(after_long_help = "\
 Examples:
   dkm whoami --repository https://keys.example.com
+  dkm whoami --repository 'https://keys.example.com?kerberos=yes'
   dkm whoami --repository unix:/run/dkmd/socket --json")]
 pub(crate) struct Arguments {}
 
@@ -23,7 +24,9 @@ pub(crate) fn run(_: &Arguments, shell: &Shell) -> Result {
     let location = shell.remote()?.location().clone();
     let who = shell.directory()?.who_am_i()?;
     let over_tls = matches!(location.endpoints.first(), Some(Endpoint::Host { .. }));
-    let validity = over_tls.then(|| Credentials::in_folder(&location.credentials).validity().ok()).flatten();
+    let by_certificate = over_tls && !location.signs_in_by_kerberos();
+    let validity =
+        by_certificate.then(|| Credentials::in_folder(&location.credentials).validity().ok()).flatten();
     let until = validity.map(|validity| Timestamp(validity.not_after_ms));
     let value = json!({
         "account": who.account,

@@ -11,6 +11,8 @@ mod direct;
 mod domain;
 #[cfg(feature = "active-directory")]
 mod domain_late;
+#[cfg(feature = "active-directory")]
+mod kerberos;
 mod offline;
 mod rosters;
 mod server;

@@ -158,7 +158,7 @@ impl World {
         self.server.url(&self.credentials("service:mail"))
     }
 
-    fn credentials(&self, account: &str) -> PathBuf {
+    pub(crate) fn credentials(&self, account: &str) -> PathBuf {
         self.home(account).join("credentials")
     }
 
@@ -336,6 +336,14 @@ impl Run {
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{}\n{}\n{}", self.line, self.text(), self.stderr);
+        self
+    }
+
+    /// It failed, and gave nothing away.
+    #[track_caller]
+    pub(crate) fn fails(self) -> Self {
+        assert_ne!(self.code, Some(0), "{}\n{}", self.line, self.text());
+        assert!(self.stdout.is_empty(), "{}\n{}", self.line, self.text());
         self
     }
 

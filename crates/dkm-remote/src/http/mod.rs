@@ -1,23 +1,25 @@
 //! Requests to one server, over connections that are kept and end in time.
 
+pub(crate) mod sign_in;
 mod socket;
 pub(crate) mod tls;
 mod transport;
 
 use std::fmt;
 use std::io::{ErrorKind, Read as _};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use ureq::http::{Method, Request, header};
+use ureq::http::{HeaderValue, Method, Request, header};
 use ureq::{Agent, AsSendBody};
 use zeroize::Zeroizing;
 
-use self::transport::{BUFFER_LEN, Dial, Dialler};
+use self::sign_in::SignIn;
+use self::transport::{BUFFER_LEN, Certificate, Dial, Dialler, OUTPUT_LEN};
 use crate::url::Endpoint;
 
 /// How long a client waits for a server.
@@ -42,6 +44,10 @@ pub(crate) struct Channel {
     base: String,
     over_tls: bool,
     connections: Arc<AtomicUsize>,
+    /// What the server showed on the last connection.
+    certificate: Certificate,
+    /// How requests are signed in, if not by the connection itself; and the host for that.
+    sign_in: Option<(Arc<dyn SignIn>, String)>,
 }
 
 /// An answer.
@@ -67,6 +73,9 @@ pub(crate) enum Body<'a> {
     Json(&'a [u8]),
     Bytes(&'a [u8]),
 }
+
+/// Who asks is not known, RFC 9110 §15.5.2.
+const UNAUTHORIZED: u16 = 401;
 
 /// All but the letters, digits and marks that RFC 3986 leaves as they are.
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -117,7 +126,7 @@ impl Channel {
             .accept("application/json")
             .max_response_header_size(BUFFER_LEN)
             .input_buffer_size(BUFFER_LEN)
-            .output_buffer_size(BUFFER_LEN)
+            .output_buffer_size(OUTPUT_LEN)
             .max_idle_connections(1)
             .max_idle_connections_per_host(1)
             .timeout_resolve(Some(limits.connect))
@@ -126,9 +135,25 @@ impl Channel {
             .build();
         let over_tls = matches!(dial, Dial::Tls(..));
         let connections = Arc::new(AtomicUsize::new(0));
-        let dialler = Dialler { dial: dial.clone(), connections: connections.clone() };
+        let certificate = Certificate::default();
+        let dialler = Dialler {
+            dial: dial.clone(),
+            connections: connections.clone(),
+            certificate: Arc::clone(&certificate),
+        };
         let agent = Agent::with_parts(config, dialler, dial);
-        Ok(Self { agent, base, over_tls, connections })
+        Ok(Self { agent, base, over_tls, connections, certificate, sign_in: None })
+    }
+
+    /// The same, with each request signed in by itself.
+    #[must_use]
+    pub(crate) fn signed_in(self, by: Arc<dyn SignIn>, endpoint: &Endpoint) -> Self {
+        let Endpoint::Host { name, .. } = endpoint else { return self };
+        Self { sign_in: Some((by, name.clone())), ..self }
+    }
+
+    fn certificate(&self) -> Option<Arc<[u8]>> {
+        self.certificate.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many connections were made so far.
@@ -147,7 +172,45 @@ impl Channel {
         body: Body<'_>,
         limit: usize,
     ) -> Result<Answer, Fault> {
-        let request = Request::builder().method(method.clone()).uri(format!("{}{path}", self.base));
+        let Some((by, host)) = &self.sign_in else { return self.send(method, path, body, limit, None) };
+        let certificate = match self.certificate() {
+            Some(certificate) => certificate,
+            None => self.meet()?,
+        };
+        let ask = |certificate: &[u8]| {
+            let header = by.header(host, certificate).map_err(|why| Fault { why, stale: false })?;
+            self.send(method.clone(), path, body, limit, Some(&header))
+        };
+        let answer = ask(&certificate)?;
+        // The connection may have ended before, and the server may show another certificate on the next.
+        match self.certificate() {
+            Some(shown) if answer.status == UNAUTHORIZED && shown != certificate => ask(&shown),
+            _ => Ok(answer),
+        }
+    }
+
+    /// Connects, to see which certificate the server shows.
+    fn meet(&self) -> Result<Arc<[u8]>, Fault> {
+        self.send(Method::GET, "/health", Body::None, BUFFER_LEN, None)?;
+        let shown = self.certificate();
+        shown.ok_or_else(|| Fault { why: "it showed no certificate".to_owned(), stale: false })
+    }
+
+    fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Body<'_>,
+        limit: usize,
+        authorization: Option<&str>,
+    ) -> Result<Answer, Fault> {
+        let mut request = Request::builder().method(method.clone()).uri(format!("{}{path}", self.base));
+        if let Some(text) = authorization {
+            let mut value = HeaderValue::from_str(text)
+                .map_err(|_| Fault { why: "the ticket makes no header".to_owned(), stale: false })?;
+            value.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, value);
+        }
         let answer = match body {
             Body::Json(bytes) => self.run(request.header(header::CONTENT_TYPE, "application/json"), bytes),
             Body::Bytes(bytes) => {

@@ -4,8 +4,8 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use rustls::pki_types::ServerName;
@@ -21,6 +21,12 @@ use super::socket::Socket;
 
 /// Size of each buffer in bytes: as long as the longest head of an answer.
 pub(super) const BUFFER_LEN: usize = 32 * 1024;
+
+/// Size of the buffer for what is sent, in bytes: the longest ticket fits into a head.
+pub(super) const OUTPUT_LEN: usize = 96 * 1024;
+
+/// The server's own certificate on the last connection, in DER.
+pub(super) type Certificate = Arc<Mutex<Option<Arc<[u8]>>>>;
 
 /// How connections are made.
 #[derive(Clone)]
@@ -51,6 +57,7 @@ fn deadline(timeout: NextTimeout) -> Instant {
 pub(super) struct Dialler {
     pub(super) dial: Dial,
     pub(super) connections: Arc<AtomicUsize>,
+    pub(super) certificate: Certificate,
 }
 
 impl Connector for Dialler {
@@ -66,6 +73,9 @@ impl Connector for Dialler {
                 while connection.is_handshaking() {
                     connection.complete_io(&mut socket)?;
                 }
+                let shown = connection.peer_certificates().and_then(|chain| chain.first());
+                *self.certificate.lock().unwrap_or_else(PoisonError::into_inner) =
+                    shown.map(|certificate| Arc::from(&**certificate));
                 Stream::Tls(Box::new(StreamOwned::new(connection, socket)))
             }
         };
@@ -172,8 +182,8 @@ struct SecretBuffers {
 
 impl SecretBuffers {
     fn new() -> Self {
-        let buffer = || Zeroizing::new(vec![0; BUFFER_LEN]);
-        Self { input: buffer(), filled: 0..0, output: buffer(), progress: false }
+        let buffer = |len| Zeroizing::new(vec![0; len]);
+        Self { input: buffer(BUFFER_LEN), filled: 0..0, output: buffer(OUTPUT_LEN), progress: false }
     }
 }
 

@@ -11,7 +11,8 @@ fn name(text: &str) -> Name {
 }
 
 fn catalog(roles: &[(Role, &str)], directory: &[(&str, Kind, &[&str])]) -> Catalog {
-    let plain = Principal { uids: BTreeSet::new(), administrator: false, auditor: false, enabled: true };
+    let plain =
+        Principal { uids: BTreeSet::new(), administrator: false, auditor: false, enabled: true, sid: None };
     let accounts = ["service:mail", "service:other", "person:alice", "person:bob"];
     Catalog {
         principals: accounts.iter().map(|text| (account(text), plain.clone())).collect(),
@@ -19,7 +20,7 @@ fn catalog(roles: &[(Role, &str)], directory: &[(&str, Kind, &[&str])]) -> Catal
             .iter()
             .map(|(of, kind, members)| {
                 let members = members.iter().map(|text| name(text)).collect();
-                ((*of).to_owned(), DirectoryGroup { kind: *kind, members })
+                ((*of).to_owned(), DirectoryGroup { kind: *kind, members, sid: None })
             })
             .collect(),
         groups: BTreeMap::from([(
@@ -109,4 +110,32 @@ fn a_group_never_holds_itself_and_a_circle_ends() {
         &[("a", Kind::Service, &["group:b", "service:mail"]), ("b", Kind::Service, &["group:a"])];
     let tampered = catalog(&[(Role::Reader, "group:b")], circle);
     assert!(rights(&tampered, "service:mail").read);
+}
+
+#[test]
+fn groups_of_a_domain_count_by_their_sid_and_for_members_of_their_kind() {
+    let roles = [(Role::Reader, "group:outer"), (Role::Reader, "group:robots@example.com")];
+    let mut catalog = catalog(
+        &roles,
+        &[
+            ("robots@example.com", Kind::Service, &[]),
+            ("outer", Kind::Service, &["group:robots@example.com"]),
+        ],
+    );
+    catalog.directory.get_mut("robots@example.com").unwrap().sid = Some("S-1-5-21-1-2-3-1200".to_owned());
+    let within = |who: &str, sid: &str| {
+        let groups = catalog.groups_within(&account(who), &BTreeSet::from([sid.to_owned()]));
+        let reads = catalog.rights(GROUP, &account(who), &groups).unwrap().read;
+        (groups.into_iter().collect::<Vec<_>>(), reads)
+    };
+    let (groups, reads) = within("service:robot@example.com", "S-1-5-21-1-2-3-1200");
+    assert_eq!(groups, ["outer", "robots@example.com"]);
+    assert!(reads);
+    // A person in it, another group that has its name by now, and one whose SID begins like it.
+    assert_eq!(within("person:alice@example.com", "S-1-5-21-1-2-3-1200"), (Vec::new(), false));
+    assert_eq!(within("service:robot@example.com", "S-1-5-21-1-2-3-1300"), (Vec::new(), false));
+    assert_eq!(within("service:robot@example.com", "S-1-5-21-1-2-3-12000"), (Vec::new(), false));
+    let member = name("service:mail");
+    assert!(catalog.check_member("robots@example.com", &member).unwrap_err().contains("kept in its domain"));
+    assert!(catalog.check_role(Role::Reader, &name("group:robots@example.com")).is_ok());
 }

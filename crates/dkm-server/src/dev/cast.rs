@@ -157,6 +157,8 @@ pub(super) fn fill(stage: &Stage<'_>) -> Result<(), SetupError> {
     let socket = RemoteUrl {
         endpoints: vec![Endpoint::Socket(stage.at("socket"))],
         credentials: stage.at("credentials"),
+        kerberos: false,
+        principal: None,
         ca: None,
         root_keys: None,
     };

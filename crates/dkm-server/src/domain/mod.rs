@@ -3,11 +3,15 @@
 //! The server is asked for access there as for its own groups: it reads who lets people in from the group's records, and
 //! what it gives out are a temporary account's tickets. Clients read keys from the domain, never through the server.
 
+mod accounts;
 #[cfg(feature = "active-directory")]
 mod active_directory;
 mod held;
 #[cfg(feature = "active-directory")]
+mod kerberos;
+#[cfg(feature = "active-directory")]
 mod opening;
+mod sign_in;
 mod steps;
 
 use std::fmt;
@@ -18,11 +22,17 @@ use dkm_core::{Context, GroupId, RequestId, Timestamp};
 use dkm_remote::wire::elevation::ControlRecord;
 use zeroize::Zeroizing;
 
+pub use accounts::{Accounts, Standing};
+pub(crate) use accounts::{Known, SignIns};
 #[cfg(feature = "active-directory")]
 pub use active_directory::ActiveDirectory;
 pub(crate) use held::Held;
 #[cfg(feature = "active-directory")]
+pub use kerberos::KerberosAccounts;
+#[cfg(feature = "active-directory")]
 pub use opening::Opening;
+pub(crate) use sign_in::CHALLENGE;
+use steps::blocking;
 
 use crate::problem::Problem;
 

@@ -12,6 +12,7 @@ mod in_force;
 mod start;
 mod state;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dkm_audit::entry::{ContextMac, Reason};
@@ -23,6 +24,7 @@ use tracing::Instrument as _;
 
 use self::in_force::Chains;
 use self::state::{Line, Turn};
+use crate::account::Account;
 use crate::actions::Action;
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -335,6 +337,15 @@ impl Server {
         stored.is_ok_and(|stored| stored.contains(&record.encode()))
     }
 
+    /// Whether an account has requests that have not ended.
+    pub(crate) fn has_open_requests(&self, account: &Account) -> bool {
+        let account = account.to_string();
+        self.elevation().known().into_iter().any(|group| {
+            let requests = self.elevation().requests(group);
+            requests.look(|lockbox| lockbox.open().any(|open| open.request().requester.account == account))
+        })
+    }
+
     /// How many requests are open, and how many of these give access now as far as they say themselves.
     pub(crate) fn open_requests(&self) -> (usize, usize) {
         let at = self.elevation().highest();
@@ -385,12 +396,21 @@ impl Server {
         at: Timestamp,
     ) -> Result<Vec<RequestId>, Problem> {
         self.freshen(group).await?;
-        let (chains, catalog, verify) = (self.chains(group, at)?, self.catalog()?, self.verifier());
+        let mut shut = BTreeSet::new();
+        for elevation in given {
+            let account = &elevation.request().requester.account;
+            let enabled = match account.parse::<Account>() {
+                Ok(account) => self.is_enabled(&account).await?,
+                Err(_) => false,
+            };
+            if !enabled {
+                shut.insert(account.clone());
+            }
+        }
+        let (chains, verify) = (self.chains(group, at)?, self.verifier());
         let in_force = self.in_force(&chains, &verify)?;
         let is_over = |elevation: &&Elevation| {
-            let account = elevation.request().requester.account.parse().ok();
-            let enabled = account.and_then(|account| Some(catalog.principals.get(&account)?.enabled));
-            enabled != Some(true)
+            shut.contains(&elevation.request().requester.account)
                 || !matches!(elevation.status(at, &in_force), dkm_lockbox::Status::Active { .. })
         };
         Ok(given.iter().filter(is_over).map(|elevation| elevation.request().id).collect())

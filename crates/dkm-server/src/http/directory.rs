@@ -12,7 +12,7 @@ use dkm_remote::wire::{
 };
 
 use super::input::{self, Body};
-use crate::account::Name;
+use crate::account::{Name, parts};
 use crate::actions::Action;
 use crate::broker;
 use crate::caller::Caller;
@@ -64,6 +64,16 @@ pub(super) async fn put_principal(
     }
     if new.administrator && new.kind == Kind::Service {
         return Err(Problem::invalid("only people administer: what a service does, nobody is asked for"));
+    }
+    if let Some(domain) = account.domain() {
+        if !uids.is_empty() || new.administrator || new.auditor {
+            return Err(Problem::invalid(format!(
+                "{account} has its ranks from groups of its domain, and signs in by that alone"
+            )));
+        }
+        let standing = server.look_at(&account, domain).await?;
+        server.rebind(&caller, standing).await?;
+        return Ok(StatusCode::CREATED);
     }
     if name == broker::ACCOUNT && !uids.is_empty() {
         return Err(Problem::invalid(format!("{account} is the server itself: nobody else connects as it")));
@@ -127,6 +137,20 @@ pub(super) async fn put_group(
     let name = input::directory_group(&name)?;
     let about = About::plain(format!("group:{name} made"));
     server.require(caller.administrator(), &caller, Action::ManageDirectory, &about).await?;
+    if let (short, Some(domain)) = parts(&name) {
+        let sid = server.look_at_group(short, domain).await?;
+        let about = About::plain(format!("group:{name} is {sid} of the domain"));
+        server
+            .change(&caller, Action::ManageDirectory, about, move |tx| {
+                match store::bind_directory_group(tx, &name, new.kind, &sid)? {
+                    Some(true) => Ok(()),
+                    Some(false) => Err(Problem::conflict(format!("group:{name} is there already"))),
+                    None => Err(Problem::invalid(format!("group:{name} has members of the other kind"))),
+                }
+            })
+            .await?;
+        return Ok(StatusCode::CREATED);
+    }
     server
         .change(&caller, Action::ManageDirectory, about, move |tx| {
             if store::put_directory_group(tx, &name, new.kind)? {

@@ -50,6 +50,9 @@ pub(super) async fn token(
     let account = input::account(&name)?;
     let about = About::plain(format!("token for {account}"));
     server.require(caller.administrator(), &caller, Action::ManagePrincipals, &about).await?;
+    if account.domain().is_some() {
+        return Err(Problem::invalid(format!("{account} signs in by its domain, and gets no certificate")));
+    }
     if name == crate::broker::ACCOUNT {
         return Err(Problem::invalid(format!("{account} is the server itself: it has no certificate")));
     }
@@ -108,6 +111,10 @@ pub(super) async fn renew(
     let Some(account) = caller.account().cloned() else {
         return Err(Problem::invalid(format!("{} has no certificate to renew", caller.name())));
     };
+    if account.domain().is_some() {
+        let problem = Problem::denied(format!("{account} signs in by its domain, and gets no certificate"));
+        return server.deny(&caller, Action::RenewCertificate, &About::default(), problem).await;
+    }
     let (certified, issued) = certify(&server, &account, &renewal.request)?;
     let about =
         About::plain(format!("certificate {} until {}", issued.digest, Timestamp(issued.not_after.0)));

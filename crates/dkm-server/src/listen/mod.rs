@@ -23,7 +23,7 @@ pub(crate) use plain::Plain;
 pub(crate) use tls::Tls;
 pub(crate) use unix::Unix;
 
-use crate::caller::Peer;
+use crate::caller::{EndPoint, Peer};
 use crate::server::Server;
 
 /// What every connection needs.
@@ -74,13 +74,16 @@ impl Service {
     async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         self,
         stream: S,
-        peer: Peer,
+        (peer, end_point): (Peer, Option<EndPoint>),
         watcher: Watcher,
         _place: OwnedSemaphorePermit,
     ) {
         let _connected = self.server.metrics().connected();
         let service = self.router.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(peer);
+            if let Some(end_point) = &end_point {
+                request.extensions_mut().insert(end_point.clone());
+            }
             request
         });
         let connection = http1::Builder::new()

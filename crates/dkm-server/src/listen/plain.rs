@@ -44,7 +44,7 @@ impl Plain {
                         let Some(place) = service.place().await else { return };
                         let (service, watcher) = (service.clone(), graceful.watcher());
                         tokio::spawn(async move {
-                            service.connection(stream, Peer::Nobody, watcher, place).await;
+                            service.connection(stream, (Peer::Nobody, None), watcher, place).await;
                         });
                     }
                     Err(error) => tokio::time::sleep(not_accepted(&error)).await,

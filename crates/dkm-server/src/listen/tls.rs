@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{ListenError, Service, not_accepted};
 use crate::authority::Authority;
-use crate::caller::Peer;
+use crate::caller::{EndPoint, Peer};
 use crate::config;
 use crate::server::now;
 
@@ -27,10 +27,13 @@ pub(crate) struct Tls {
     listener: TcpListener,
     address: SocketAddr,
     names: Vec<String>,
-    config: Mutex<Arc<ServerConfig>>,
+    config: Mutex<Shown>,
 }
 
-fn server_config(authority: &Authority, names: &[String]) -> Result<Arc<ServerConfig>, String> {
+/// How TLS is spoken, and the server's own certificate in it.
+type Shown = (Arc<ServerConfig>, EndPoint);
+
+fn server_config(authority: &Authority, names: &[String]) -> Result<Shown, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let own = authority.der().map_err(|error| error.to_string())?;
     let mut roots = RootCertStore::empty();
@@ -40,6 +43,7 @@ fn server_config(authority: &Authority, names: &[String]) -> Result<Arc<ServerCo
         .build()
         .map_err(|error| error.to_string())?;
     let (certificate, key) = authority.serve_as(names, now()).map_err(|error| error.to_string())?;
+    let end_point = EndPoint(Arc::from(&*certificate));
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
@@ -47,7 +51,7 @@ fn server_config(authority: &Authority, names: &[String]) -> Result<Arc<ServerCo
         .with_single_cert(vec![certificate, own], key)
         .map_err(|error| error.to_string())?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), end_point))
 }
 
 impl Tls {
@@ -95,7 +99,7 @@ impl Tls {
 
     async fn connection(&self, stream: TcpStream, service: &Service, graceful: &GracefulShutdown) {
         let Some(place) = service.place().await else { return };
-        let config = Arc::clone(&self.config.lock().unwrap_or_else(PoisonError::into_inner));
+        let (config, end_point) = self.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (service, watcher) = (service.clone(), graceful.watcher());
         tokio::spawn(async move {
             let _ = stream.set_nodelay(true);
@@ -107,7 +111,7 @@ impl Tls {
             };
             let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
             let peer = certificate.map_or(Peer::Nobody, |own| Peer::Certificate(Digest::of(own)));
-            service.connection(stream, peer, watcher, place).await;
+            service.connection(stream, (peer, Some(end_point)), watcher, place).await;
         });
     }
 }

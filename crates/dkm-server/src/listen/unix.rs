@@ -59,7 +59,7 @@ async fn connection(stream: UnixStream, service: &Service, graceful: &GracefulSh
     };
     let Some(place) = service.place().await else { return };
     let (service, watcher) = (service.clone(), graceful.watcher());
-    tokio::spawn(async move { service.connection(stream, peer, watcher, place).await });
+    tokio::spawn(async move { service.connection(stream, (peer, None), watcher, place).await });
 }
 
 impl Drop for Unix {

@@ -36,13 +36,13 @@ impl Catalog {
     pub fn load(connection: &Connection) -> rusqlite::Result<Self> {
         let mut catalog = Self::default();
         let mut rows =
-            connection.prepare("SELECT account, administrator, auditor, enabled FROM principals")?;
+            connection.prepare("SELECT account, administrator, auditor, enabled, sid FROM principals")?;
         let mut rows = rows.query([])?;
         while let Some(row) = rows.next()? {
             let account = account(row.get_ref(0)?.as_str()?)?;
             let administrator = row.get::<_, bool>(1)? && account.kind == Kind::Person;
-            let (auditor, enabled) = (row.get(2)?, row.get(3)?);
-            let principal = Principal { uids: BTreeSet::new(), administrator, auditor, enabled };
+            let (auditor, enabled, sid) = (row.get(2)?, row.get(3)?, row.get(4)?);
+            let principal = Principal { uids: BTreeSet::new(), administrator, auditor, enabled, sid };
             catalog.principals.insert(account, principal);
         }
         let mut rows = connection.prepare("SELECT uid, account FROM uids")?;
@@ -60,11 +60,11 @@ impl Catalog {
 
 fn directory(connection: &Connection) -> rusqlite::Result<BTreeMap<String, DirectoryGroup>> {
     let mut groups = BTreeMap::new();
-    let mut rows = connection.prepare("SELECT name, kind FROM directory_groups")?;
+    let mut rows = connection.prepare("SELECT name, kind, sid FROM directory_groups")?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
         let kind = kind(row.get_ref(1)?.as_str()?);
-        groups.insert(row.get(0)?, DirectoryGroup { kind, members: BTreeSet::new() });
+        groups.insert(row.get(0)?, DirectoryGroup { kind, members: BTreeSet::new(), sid: row.get(2)? });
     }
     let mut rows = connection.prepare("SELECT into_group, member FROM members")?;
     let mut rows = rows.query([])?;
@@ -117,6 +117,28 @@ pub fn put_principal(
     Ok(())
 }
 
+/// Makes an account of a domain a principal, or binds one that is there to this security identifier. What else was bound to
+/// it is disabled, and one that was disabled is enabled.
+pub fn bind_principal(tx: &Transaction<'_>, account: &Account, sid: &str) -> rusqlite::Result<()> {
+    let text = account.to_string();
+    tx.execute(
+        "UPDATE principals SET sid = NULL, enabled = 0 WHERE sid = ?1 AND account <> ?2",
+        [sid, &text],
+    )?;
+    // What was given out to another one under the name is not this one's.
+    tx.execute(
+        "DELETE FROM grant_certificates
+         WHERE account = ?1 AND NOT EXISTS (SELECT 1 FROM principals WHERE account = ?1 AND sid = ?2)",
+        [&text, sid],
+    )?;
+    tx.execute(
+        "INSERT INTO principals (account, administrator, enabled, sid) VALUES (?1, 0, 1, ?2)
+         ON CONFLICT DO UPDATE SET enabled = 1, sid = excluded.sid",
+        [&text, sid],
+    )?;
+    Ok(())
+}
+
 /// What a principal is at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Standing {
@@ -152,9 +174,35 @@ pub fn put_directory_group(tx: &Transaction<'_>, name: &str, kind: Kind) -> rusq
         .query_row("SELECT kind FROM directory_groups WHERE name = ?1", [name], |row| row.get(0))
         .optional()?;
     if there.is_none() {
-        tx.execute("INSERT INTO directory_groups VALUES (?1, ?2)", (name, kind))?;
+        tx.execute("INSERT INTO directory_groups (name, kind) VALUES (?1, ?2)", (name, kind))?;
     }
     Ok(there.is_none())
+}
+
+/// Makes a group of a domain a directory group, or binds one that is there to another security identifier. Whether anything
+/// was done; none if its members are of the other kind.
+pub fn bind_directory_group(
+    tx: &Transaction<'_>,
+    name: &str,
+    kind: Kind,
+    sid: &str,
+) -> rusqlite::Result<Option<bool>> {
+    let kind = crate::account::prefix(kind);
+    let there: Option<(String, Option<String>)> = tx
+        .query_row("SELECT kind, sid FROM directory_groups WHERE name = ?1", [name], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    match there {
+        Some((other, _)) if other != kind => return Ok(None),
+        Some((_, Some(bound))) if bound == sid => return Ok(Some(false)),
+        _ => {}
+    }
+    tx.execute(
+        "INSERT INTO directory_groups VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET sid = excluded.sid",
+        (name, kind, sid),
+    )?;
+    Ok(Some(true))
 }
 
 /// Puts a principal or directory group into a directory group.

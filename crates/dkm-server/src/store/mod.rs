@@ -132,12 +132,16 @@ impl Store {
                 tx.execute_batch(schema::TABLES)?;
                 tx.execute_batch(schema::VERSION_2)?;
                 tx.execute_batch(schema::VERSION_3)?;
+                tx.execute_batch(schema::VERSION_4)?;
                 tx.execute(
                     "INSERT INTO meta VALUES (1, ?1, ?2, ?3, ?4, ?5, -1)",
                     (schema::VERSION, ids[0], ids[1], ids[2], ids[3]),
                 )?;
                 // A member of those groups whose blobs the server opens for people.
-                tx.execute("INSERT INTO principals VALUES (?1, 0, 1, 0)", [crate::broker::ACCOUNT])?;
+                tx.execute(
+                    "INSERT INTO principals (account, administrator, enabled) VALUES (?1, 0, 1)",
+                    [crate::broker::ACCOUNT],
+                )?;
                 tx.commit()
             })();
             made.map_err(error)?;
@@ -202,7 +206,10 @@ impl Store {
         if from < 2 {
             tx.execute_batch(schema::VERSION_2)?;
         }
-        tx.execute_batch(schema::VERSION_3)?;
+        if from < 3 {
+            tx.execute_batch(schema::VERSION_3)?;
+        }
+        tx.execute_batch(schema::VERSION_4)?;
         tx.execute("UPDATE meta SET version = ?1", [schema::VERSION])?;
         tx.commit()?;
         Ok(schema::VERSION)

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// Version of the schema that this program writes.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
 /// Times are milliseconds since 1970-01-01 UTC, ids and digests their bytes.
 pub(super) const TABLES: &str = "
@@ -73,6 +73,12 @@ CREATE TABLE elevations_of_any_group (
 INSERT INTO elevations_of_any_group SELECT request, number, key_group, record, leaf FROM elevations;
 DROP TABLE elevations;
 ALTER TABLE elevations_of_any_group RENAME TO elevations;
+";
+
+/// What version 4 has beside version 3: accounts and groups of a domain, by security identifier.
+pub(super) const VERSION_4: &str = "
+ALTER TABLE principals ADD COLUMN sid TEXT;
+ALTER TABLE directory_groups ADD COLUMN sid TEXT;
 ";
 
 /// How every connection is set up. An acknowledged change survives a power cut; what is erased is overwritten; and what a

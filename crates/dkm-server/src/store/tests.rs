@@ -180,12 +180,13 @@ fn a_database_of_version_1_is_taken_over() {
     let Place { _folder: folder, store } = with_group();
     let before = store.identity();
     drop(store);
-    let old = "ALTER TABLE principals DROP COLUMN auditor; DROP TABLE grant_certificates; UPDATE meta SET version = 1;";
+    let old = "ALTER TABLE principals DROP COLUMN sid; ALTER TABLE directory_groups DROP COLUMN sid;
+               ALTER TABLE principals DROP COLUMN auditor; DROP TABLE grant_certificates; UPDATE meta SET version = 1;";
     Connection::open(folder.path().join(FILE)).unwrap().execute_batch(old).unwrap();
     for _ in 0..2 {
         let store = Store::open(folder.path()).unwrap();
         assert_eq!(store.identity(), before);
         let catalog = store.read(Catalog::load).unwrap();
-        assert!(catalog.principals.values().all(|principal| !principal.auditor));
+        assert!(catalog.principals.values().all(|principal| !principal.auditor && principal.sid.is_none()));
     }
 }

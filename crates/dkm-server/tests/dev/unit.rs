@@ -37,7 +37,8 @@ fn the_example_is_read_has_every_key_and_shows_the_defaults() {
         // What is off unless it is wanted stands there as a comment.
         let line = |line: &str| {
             let line = line.trim_start_matches('#');
-            let is_table = [format!("[{key}]"), format!("[[directory.{key}]]")].contains(&line.to_owned());
+            let tables = [format!("[{key}]"), format!("[directory.{key}]"), format!("[[directory.{key}]]")];
+            let is_table = tables.contains(&line.to_owned());
             is_table || line.starts_with(&format!("{key} ="))
         };
         assert!(example.lines().any(line), "{key} is not in packaging/dkmd.toml");

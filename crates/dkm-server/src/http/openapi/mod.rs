@@ -22,7 +22,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 const ABOUT: &str = "\
 The key service of DKM. A client is known by a certificate that the server's own authority has signed (mutual TLS, version \
-1.2 or 1.3), or over the server's Unix socket by its Unix account. Times are milliseconds since 1970-01-01 UTC, ids are \
+1.2 or 1.3), by a Kerberos ticket of its domain with each request where the server is set up for that (Authorization: Negotiate, RFC \
+4559), or over the server's Unix socket by its Unix account. Times are milliseconds since 1970-01-01 UTC, ids are \
 hexadecimal, bytes are Base64. Unknown fields of requests are refused; clients ignore unknown fields of answers. Every error \
 has the body `Problem` (RFC 9457).";
 
