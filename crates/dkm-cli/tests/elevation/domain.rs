@@ -11,18 +11,18 @@ use dkm_testbed::{Account, Domain, Options, Scope};
 use crate::world::{Run, World};
 
 /// Seconds that domain controllers may take to end what has ended.
-const SLACK: Duration = Duration::from_secs(120);
+pub(crate) const SLACK: Duration = Duration::from_secs(120);
 
-struct Place {
-    domain: Domain,
-    world: World,
+pub(crate) struct Place {
+    pub(crate) domain: Domain,
+    pub(crate) world: World,
     service: Account,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Place {
     /// A domain with a group and its roster, and a server that lets people in to it.
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let domain = Domain::start_or_skip(&Options::default()).unwrap()?;
         let (service, dkmd) = (domain.add_user("svc-mail").unwrap(), domain.add_user("svc-dkmd").unwrap());
         let admin = domain.admin().clone();
@@ -38,6 +38,10 @@ impl Place {
         let caches = domain.folder().join("caches-of-dkmd");
         std::fs::create_dir(&caches).unwrap();
         environment.push(("KRB5CCNAME".to_owned(), format!("DIR:{}", caches.display())));
+        // Where tickets are fetched.
+        let run = domain.folder().join("run");
+        std::fs::create_dir(&run).unwrap();
+        environment.push(("RUNTIME_DIRECTORY".to_owned(), run.display().to_string()));
         let world = World::of_people(&format!("[directory]\nrepository = {url:?}\n"), &environment);
         let mut place = Self { domain, world, service, url };
         place
@@ -80,7 +84,7 @@ impl Place {
         self.in_domain(&self.service, arguments)
     }
 
-    fn blob(&self) -> String {
+    pub(crate) fn blob(&self) -> String {
         let blob = self.world.at("token.dkm");
         std::fs::write(self.world.at("plaintext"), "the refresh token").unwrap();
         self.service(&["protect", "-c", "account=17", "../plaintext", "-o", blob.to_str().unwrap()])
@@ -112,13 +116,13 @@ impl Place {
         request
     }
 
-    fn active(&self, duration: &str) -> String {
+    pub(crate) fn active(&self, duration: &str) -> String {
         let request = self.approved(duration);
         self.world.person("alice", &["elevate", "activate", &request]).succeeded();
         request
     }
 
-    fn tickets(&self, request: &str) -> Run {
+    pub(crate) fn tickets(&self, request: &str) -> Run {
         let folder = self.folder();
         self.world.person(
             "alice",
@@ -126,7 +130,7 @@ impl Place {
         )
     }
 
-    fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.world.at("grant")
     }
 
@@ -135,7 +139,7 @@ impl Place {
         self.domain.env_with(&self.folder().join("krb5cc"))
     }
 
-    fn unprotect(&self, blob: &str) -> Run {
+    pub(crate) fn unprotect(&self, blob: &str) -> Run {
         self.world.run_with(
             "person:alice",
             &self.url,
@@ -150,6 +154,26 @@ impl Place {
         command.args(arguments).env_clear().env("PATH", "/usr/bin:/bin").envs(self.with_tickets());
         let output = command.output().unwrap();
         (output.status.success(), format!("{output:?}"))
+    }
+
+    /// Temporary accounts: name, description, and `userAccountControl`.
+    pub(crate) fn accounts(&self) -> Vec<(String, String, u32)> {
+        let filter = "(&(objectClass=user)(sAMAccountName=dkm-t-*))";
+        let attributes = ["cn", "description", "userAccountControl"];
+        let found = self.domain.search(self.domain.base(), Scope::Sub, filter, &attributes).unwrap();
+        let text = |entry: &dkm_testbed::Entry, name: &str| entry.text(name).unwrap_or_default();
+        let account = |entry: &dkm_testbed::Entry| {
+            let control = text(entry, "userAccountControl").parse().unwrap();
+            (text(entry, "cn"), text(entry, "description"), control)
+        };
+        found.iter().map(account).collect()
+    }
+
+    /// What the server's audit log says of a request.
+    pub(crate) fn logged(&self, request: &str) -> String {
+        let (log, key) = (self.world.server.log(), &self.world.server.log_key);
+        let search = ["audit", "search", log.to_str().unwrap(), "--key", key, "--grant", request];
+        self.world.admin(&search).succeeded().text()
     }
 
     fn temporary_accounts(&self) -> usize {

@@ -10,6 +10,8 @@ mod direct;
 #[cfg(feature = "active-directory")]
 mod domain;
 #[cfg(feature = "active-directory")]
+mod domain_ends;
+#[cfg(feature = "active-directory")]
 mod domain_late;
 #[cfg(feature = "active-directory")]
 mod kerberos;

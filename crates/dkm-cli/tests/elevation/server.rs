@@ -110,6 +110,13 @@ impl Server {
 }
 
 impl Server {
+    /// Kills it, with SIGKILL, while somebody asks it; it is waited for later.
+    pub(crate) fn kill_by_id(&self) {
+        let id = self.child.as_ref().unwrap().id();
+        let killed = Command::new("kill").args(["-KILL", &id.to_string()]).status().unwrap();
+        assert!(killed.success());
+    }
+
     /// Kills it, with SIGKILL.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

@@ -142,6 +142,13 @@ impl World {
         self.at(&format!("{name}.key"))
     }
 
+    /// Lets an account in again that was disabled: its certificate was taken back.
+    pub(crate) fn enable(&self, account: &str) {
+        self.admin(&["principal", "add", account]).succeeded();
+        std::fs::remove_dir_all(self.credentials(account)).unwrap();
+        self.enrol(account);
+    }
+
     fn enrol(&self, account: &str) {
         let token = self.at("token");
         self.admin(&["principal", "token", account, "-o", token.to_str().unwrap(), "--force"]).succeeded();
