@@ -170,9 +170,12 @@ mod tests {
 
     use super::*;
 
+    /// What is answered next; none where nobody is to be asked.
+    type Answer = Arc<Mutex<Option<Result<(), Problem>>>>;
+
     /// Answers what it is told to.
     #[derive(Debug)]
-    struct Told(Arc<Mutex<Option<Result<(), Problem>>>>);
+    struct Told(Answer);
 
     impl Accounts for Told {
         fn domain(&self) -> &str {
@@ -200,7 +203,7 @@ mod tests {
         }
     }
 
-    fn known(life: Duration) -> (Known, Arc<Mutex<Option<Result<(), Problem>>>>) {
+    fn known(life: Duration) -> (Known, Answer) {
         let answer = Arc::new(Mutex::new(Some(Ok(()))));
         (Known::new(Box::new(Told(Arc::clone(&answer))), life), answer)
     }

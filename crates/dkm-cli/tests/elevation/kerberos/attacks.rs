@@ -111,7 +111,7 @@ fn tickets_are_taken_once_over_their_own_connection_for_this_service_and_no_long
         let change = format!("replace: userPrincipalName\nuserPrincipalName: {name}@dkm.test");
         place.domain.modify_ldif(&format!("dn: {mallory}\nchangetype: modify\n{change}\n"))
     };
-    assert!(upn("ada").unwrap_err().to_string().contains("helper"));
+    assert!(upn("ada").unwrap_err().to_string().contains("already in use"));
     let as_ada = |place: &Place| place.with("ada", &cache, &["whoami"]);
     as_ada(&place).succeeded();
 
