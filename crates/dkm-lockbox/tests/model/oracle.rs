@@ -1,18 +1,35 @@
 //! What must hold, told from what happened alone.
 
 use dkm_core::Timestamp;
-use dkm_lockbox::{Decision, Event, statement};
+use dkm_lockbox::{Decision, Event};
 
-use crate::world::{Attack, DURATION_MS, Did, SKEW_MS, State, T0, UNTOUCHED_MS, WINDOW_MS, request, sign};
+use crate::world::{
+    Attack, DURATION_MS, Did, Fault, SKEW_MS, Slipped, State, Step, T0, UNTOUCHED_MS, WINDOW_MS,
+};
 
-/// Whether somebody has really signed his approval of this request, at this level, among these.
-fn signed(before: &[Did], who: &str, level: &str) -> bool {
-    let text = statement(&request("why"), Decision::Approve, level, who);
-    let signature = sign(&format!("key {who}"), text.as_bytes());
-    before.iter().any(|did| {
-        matches!(&did.record().event, Event::Answered { at, answer }
-            if answer.signature == signature && *at < T0.plus(UNTOUCHED_MS))
-    })
+/// When somebody has really approved this request at this level, and in time: by what he meant to do, not by what the crate
+/// makes of signatures and statements.
+fn approved(before: &[Did], level: &str) -> Vec<(usize, &'static str)> {
+    let in_time = |did: &Did| match did.record().event {
+        Event::Answered { at, .. } => at < T0.plus(UNTOUCHED_MS),
+        _ => false,
+    };
+    let by = |(place, did): (usize, &Did)| {
+        let (who, at) = match did.step {
+            Step::Answer {
+                who,
+                level,
+                decision: Decision::Approve,
+                fault: Fault::None | Fault::SecondKey,
+            } => (who, level),
+            Step::Slip(Slipped::Second) => ("alice", "legal"),
+            Step::Slip(Slipped::DatedBack) => ("bob", "manager"),
+            _ => return None,
+        };
+        // Whoever asks does not decide.
+        (at == level && in_time(did) && who != "mallory").then_some((place, who))
+    };
+    before.iter().enumerate().filter_map(by).collect()
 }
 
 /// Whether each opening has behind it all that it must have.
@@ -28,12 +45,12 @@ pub fn opened_rightly(state: &State, attack: Attack) -> bool {
         else {
             return false;
         };
-        let of = |people: [&'static str; 2], level: &str| {
-            people.into_iter().filter(|who| signed(&before[..activation], who, level)).collect::<Vec<_>>()
-        };
-        let (managers, legal) = (of(["alice", "bob"], "manager"), of(["alice", "carol"], "legal"));
-        // One of each, and not the same person.
-        let approved = managers.iter().any(|manager| legal.iter().any(|other| manager != other));
+        let (managers, legal) =
+            (approved(&before[..activation], "manager"), approved(&before[..activation], "legal"));
+        // One of each, the manager first, and not the same person.
+        let approved = managers
+            .iter()
+            .any(|(first, who)| legal.iter().any(|(then, other)| first < then && who != other));
         let ended = before.iter().any(|did| match did.record().event {
             Event::Revoked { .. } | Event::Withdrawn { .. } | Event::Ended { .. } => true,
             Event::Answered { answer, .. } => answer.decision == Decision::Deny,

@@ -39,7 +39,7 @@ const BLOB: Digest = Digest([9; 32]);
 fn roster() -> Roster {
     let person = |id: &str| Person {
         id: id.into(),
-        keys: vec![format!("key {id}")],
+        keys: vec![format!("key {id}"), format!("key2 {id}")],
         accounts: vec![format!("account {id}"), format!("account {id} 2")],
     };
     let level = |name: &str, approvers: &[&str]| ApprovalLevel {
@@ -101,6 +101,8 @@ pub fn trusting(_: &str, _: &str, _: &[u8], _: &str) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Did {
     record: Arc<Record>,
+    /// What was done, as those who did it meant it.
+    pub step: Step,
     /// What the system's clock said.
     pub clock: Timestamp,
     /// The roster in force.
@@ -116,6 +118,7 @@ impl Did {
 impl Hash for Did {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.record.encode().hash(state);
+        self.step.hash(state);
         self.clock.hash(state);
         self.roster.hash(state);
     }
@@ -130,7 +133,7 @@ pub struct State {
     slipped: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
     Answer {
         who: &'static str,
@@ -153,9 +156,11 @@ pub enum Step {
 }
 
 /// What is wrong with an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
     None,
+    /// None but that it is signed with another key of his.
+    SecondKey,
     /// Signed by the requester in the approver's name.
     Forged,
     /// Signed by the approver, of a request with another reason.
@@ -165,7 +170,7 @@ pub enum Fault {
 }
 
 /// A record that no step has made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Slipped {
     /// Access begins now, for as long as it may.
     Activated,
@@ -173,6 +178,8 @@ pub enum Slipped {
     ActivatedForEver,
     /// Carol is said to approve.
     Approval(Fault),
+    /// Alice approves at the second level, with her second key.
+    Second,
     /// What Bob really signed, dated back.
     DatedBack,
 }
@@ -204,11 +211,15 @@ fn elevation(state: &State) -> Elevation {
 fn answer(who: &str, level: &str, decision: Decision, fault: Fault) -> Answer {
     let other = if level == "legal" { "manager" } else { "legal" };
     let text = match fault {
-        Fault::None | Fault::Forged => statement(&request("why"), decision, level, who),
+        Fault::None | Fault::SecondKey | Fault::Forged => statement(&request("why"), decision, level, who),
         Fault::OtherReason => statement(&request("harmless"), decision, level, who),
         Fault::OtherLevel => statement(&request("why"), decision, other, who),
     };
-    let key = if fault == Fault::Forged { "key mallory".to_owned() } else { format!("key {who}") };
+    let key = match fault {
+        Fault::Forged => "key mallory".to_owned(),
+        Fault::SecondKey => format!("key2 {who}"),
+        _ => format!("key {who}"),
+    };
     Answer { approver: who.into(), level: level.into(), decision, signature: sign(&key, text.as_bytes()) }
 }
 
@@ -247,6 +258,10 @@ impl World {
             Step::Slip(Slipped::Approval(fault)) => {
                 slip(Event::Answered { at: now, answer: answer("carol", "legal", Decision::Approve, fault) })
             }
+            Step::Slip(Slipped::Second) => slip(Event::Answered {
+                at: now,
+                answer: answer("alice", "legal", Decision::Approve, Fault::SecondKey),
+            }),
             Step::Slip(Slipped::DatedBack) => slip(Event::Answered {
                 at: T0,
                 answer: answer("bob", "manager", Decision::Approve, Fault::None),
@@ -290,6 +305,7 @@ impl Model for World {
         // What a step refuses leaves the world as it was: it need not be tried again beside records that are slipped in.
         if self.attack == Attack::Steps {
             actions.extend([Step::Jump, Step::SetBack(SKEW_MS)]);
+            actions.push(approve("alice", "legal", Fault::SecondKey));
             actions.extend(faults.map(|fault| approve("bob", "manager", fault)));
             actions.extend(faults.map(|fault| approve("carol", "legal", fault)));
             actions.extend([Step::Activate(SECOND), Step::Activate("account bob")]);
@@ -299,7 +315,7 @@ impl Model for World {
         if self.attack == Attack::Store && state.slipped < SLIPPED_MAX {
             actions.extend([Step::Slip(Slipped::Activated), Step::Slip(Slipped::ActivatedForEver)]);
             actions.extend(faults.map(|fault| Step::Slip(Slipped::Approval(fault))));
-            actions.push(Step::Slip(Slipped::DatedBack));
+            actions.extend([Slipped::DatedBack, Slipped::Second].map(Step::Slip));
         }
     }
 
@@ -314,7 +330,7 @@ impl Model for World {
             _ => {
                 let record = Arc::new(self.record(state, step)?);
                 next.slipped += usize::from(matches!(step, Step::Slip(_)));
-                next.did.push(Did { record, clock: state.clock, roster: state.roster });
+                next.did.push(Did { record, step, clock: state.clock, roster: state.roster });
             }
         }
         Some(next)
