@@ -22,7 +22,6 @@ fn approved(before: &[Did], level: &str) -> Vec<(usize, &'static str)> {
                 decision: Decision::Approve,
                 fault: Fault::None | Fault::SecondKey,
             } => (who, level),
-            Step::Slip(Slipped::Second) => ("alice", "legal"),
             Step::Slip(Slipped::DatedBack) => ("bob", "manager"),
             _ => return None,
         };

@@ -178,8 +178,6 @@ pub enum Slipped {
     ActivatedForEver,
     /// Carol is said to approve.
     Approval(Fault),
-    /// Alice approves at the second level, with her second key.
-    Second,
     /// What Bob really signed, dated back.
     DatedBack,
 }
@@ -258,10 +256,6 @@ impl World {
             Step::Slip(Slipped::Approval(fault)) => {
                 slip(Event::Answered { at: now, answer: answer("carol", "legal", Decision::Approve, fault) })
             }
-            Step::Slip(Slipped::Second) => slip(Event::Answered {
-                at: now,
-                answer: answer("alice", "legal", Decision::Approve, Fault::SecondKey),
-            }),
             Step::Slip(Slipped::DatedBack) => slip(Event::Answered {
                 at: T0,
                 answer: answer("bob", "manager", Decision::Approve, Fault::None),
@@ -315,7 +309,7 @@ impl Model for World {
         if self.attack == Attack::Store && state.slipped < SLIPPED_MAX {
             actions.extend([Step::Slip(Slipped::Activated), Step::Slip(Slipped::ActivatedForEver)]);
             actions.extend(faults.map(|fault| Step::Slip(Slipped::Approval(fault))));
-            actions.extend([Slipped::DatedBack, Slipped::Second].map(Step::Slip));
+            actions.push(Step::Slip(Slipped::DatedBack));
         }
     }
 
