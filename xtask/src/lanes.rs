@@ -20,6 +20,10 @@ const BESIDE: &[&[Target]] = &[
     &[("operations", &["--test-threads=6"]), ("tls", &[])],
     // Replication, partitions and time limits: one test after the other, in one domain.
     &[("two", &[])],
+    // Servers, people and domain controllers, who wait for each other.
+    &[("elevation", &[])],
+    // Processes that are killed at each of their steps, and files that are made durable.
+    &[("store", &[])],
 ];
 
 /// Builds everything, then runs all lanes to their ends. What the lanes beside the main one say comes last, in one piece.
