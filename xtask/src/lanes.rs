@@ -22,8 +22,8 @@ const BESIDE: &[&[Target]] = &[
     &[("two", &[])],
     // Servers, people and domain controllers, who wait for each other.
     &[("elevation", &[])],
-    // Processes that are killed at each of their steps, and files that are made durable.
-    &[("store", &[])],
+    // Processes that are killed at each of their steps, and files that are made durable; then one domain controller.
+    &[("store", &[]), ("ad", &[])],
 ];
 
 /// Builds everything, then runs all lanes to their ends. What the lanes beside the main one say comes last, in one piece.
