@@ -77,7 +77,7 @@ pub(crate) fn reads(place: &Place) -> Result<Section> {
              answer of that listener: it finds out who asks, as every request does, and says so. A listing is what a refresh with nothing \
              new asks for; it releases no key. Reading a key announces that in the audit log, durably under a signed \
              checkpoint, before the key leaves, and says afterwards that it has left: two entries each. Entries that wait together \
-             share a commit of the log, which makes some files and folders durable one after the other.",
+             share a commit of the log, which waits for the disk four times.",
         ),
         ["request", "answers in a second", "half within / 99 % within", "share of the no-op"],
     );
@@ -156,8 +156,8 @@ pub(crate) fn brokered(place: &Place) -> Result<Section> {
              audit log under a signed checkpoint, counted in the database, and acknowledged in the log before the \
              plaintext leaves. No configuration turns that off. So the reference is the same server with its audit log and \
              the last checkpoint on a file system in memory (tmpfs), where making them durable costs nothing; the other has \
-             all on {disk}. Both have their database on {disk}, which stores one change after the other. Entries that wait \
-             together share a commit of the log, which makes some files and folders durable one after the other.",
+             all on {disk}. Both have their database on {disk}, in which changes that wait together share a wait for it. Entries that wait \
+             together share a commit of the log, which waits for the disk four times.",
         ),
         ["audit log", "openings in a second", "half within / 99 % within", "share"],
     );

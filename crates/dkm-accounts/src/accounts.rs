@@ -201,7 +201,8 @@ impl Accounts {
         if there { Ok(()) } else { Err(Error::NoAccount(id)) }
     }
 
-    /// Removes an account and its secrets. What it was is overwritten in the file.
+    /// Removes an account and its secrets. What they were is overwritten in the file; blobs may stay in SQLite's write-ahead
+    /// log for a while, and in copies of the file.
     ///
     /// # Errors
     /// [`Error::NoAccount`]; the store can't be written.
