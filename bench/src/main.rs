@@ -48,9 +48,6 @@ struct Arguments {
     /// Write the page here
     #[arg(long)]
     write: Option<PathBuf>,
-    /// Measure refreshes alone: a URL, a group, a blob, and how many turns
-    #[arg(long, hide = true, num_args = 4)]
-    refreshes: Option<Vec<String>>,
 }
 
 impl Arguments {
@@ -83,10 +80,13 @@ fn one(section: Result<Section>) -> Result<Vec<Section>> {
 }
 
 fn main() -> Result<()> {
-    let arguments = Arguments::parse();
-    if let Some(words) = &arguments.refreshes {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((first, words)) = words.split_first()
+        && first == refresh::REFRESHES
+    {
         return refresh::in_own_process(words);
     }
+    let arguments = Arguments::parse();
     let effort = Effort::new(arguments.quick);
     let mut sections = Vec::new();
     let mut left_out = Vec::new();

@@ -26,6 +26,9 @@ const PER_TURN: u32 = 50;
 /// Refreshes of which the round trips are counted.
 const COUNTED: usize = 30;
 
+/// The first word of a process that measures refreshes alone: a URL, a group, a blob, and how many turns follow.
+pub(crate) const REFRESHES: &str = "--refreshes";
+
 /// Of one ring.
 #[derive(Debug)]
 pub(crate) struct Measured {
@@ -43,7 +46,7 @@ pub(crate) fn measure(
     blob: &Path,
     turns: u32,
 ) -> Result<Measured> {
-    command.args(["--dkm", "-", "--refreshes", url, group]).arg(blob).arg(turns.to_string());
+    command.args([REFRESHES, url, group]).arg(blob).arg(turns.to_string());
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
     ensure!(output.status.success(), "measuring refreshes ended with {}", output.status);
     let text = String::from_utf8(output.stdout)?;

@@ -79,7 +79,6 @@ impl Load {
         Times(self.rounds.clone())
     }
 
-
     /// Answers in a second.
     pub(crate) fn rate(&self) -> String {
         let Middle { median, low, high } = self.times().middle();
