@@ -1,7 +1,7 @@
 //! Providers of mailboxes: where they are reached, and which logins they take.
 //!
-//! What a provider accepts changes. Each row of the table says where it was read, and when; [`Provider::facts`] has it, and
-//! `docs/accounts.md` shows it.
+//! What a provider accepts changes. Each row of the table says where its OAuth2 login was read, and when; servers and endpoints
+//! are as commonly known. [`Provider::facts`] has it, and `docs/accounts.md` shows it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -72,7 +72,7 @@ pub struct Facts {
     pub logins: &'static str,
     /// OAuth 2.0.
     pub oauth: OAuth,
-    /// Where the logins were read.
+    /// Where its OAuth2 login was read.
     pub source: &'static str,
     /// When, as a date (RFC 3339).
     pub read_on: &'static str,

@@ -133,7 +133,7 @@ async fn domain(config: crate::config::Directory, root_keys: PathBuf) -> Result<
     Ok(domain)
 }
 
-/// The accounts of the domain, once DNS has named its domain controllers.
+/// The accounts of the domain, which need not be found yet.
 #[cfg(feature = "active-directory")]
 async fn accounts(
     config: crate::config::DirectoryAccounts,

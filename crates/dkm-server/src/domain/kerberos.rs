@@ -27,7 +27,9 @@ struct Groups {
 /// A domain, and the key by which tickets for this server are read.
 #[derive(Debug)]
 pub struct KerberosAccounts {
-    people: People,
+    url: AdUrl,
+    /// Opened once DNS has named domain controllers: the server's own groups do not wait for that.
+    people: Mutex<Option<Arc<People>>>,
     acceptor: Acceptor,
     binding: Binding,
     domain: String,
@@ -54,22 +56,35 @@ impl KerberosAccounts {
         let domain = url.domain.clone();
         let acceptor = Acceptor::new(host, &domain.to_ascii_uppercase())
             .map_err(|why| format!("the keytab {}: {why}", config.keytab.display()))?;
-        let repository =
-            AdRepository::open(url, None, Limits::default()).map_err(|error| error.to_string())?;
         let binding = match config.channel_binding {
             ChannelBinding::Required => Binding::Required,
             ChannelBinding::IfSent => Binding::IfSent,
         };
-        let people = People::new(Arc::new(repository));
-        Ok(Self { people, acceptor, binding, domain, config: config.clone(), groups: Mutex::default() })
+        let (people, groups) = (Mutex::default(), Mutex::default());
+        Ok(Self { url, people, acceptor, binding, domain, config: config.clone(), groups })
+    }
+
+    fn people(&self) -> Result<Arc<People>, Problem> {
+        if let Some(people) = self.people.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            return Ok(people);
+        }
+        let opened = AdRepository::open(self.url.clone(), None, Limits::default());
+        let opened = opened.map_err(|error| {
+            Problem::unavailable(format!("whether this account may sign in can't be said: {error}"))
+                .advice("try again once a domain controller answers")
+        })?;
+        let people = Arc::new(People::new(Arc::new(opened)));
+        *self.people.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&people));
+        Ok(people)
     }
 
     fn groups(&self) -> Result<Arc<Groups>, Problem> {
         if let Some(groups) = self.groups.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             return Ok(groups);
         }
+        let people = self.people()?;
         let group = |name: &str| {
-            self.people.group(name).map_err(|error| {
+            people.group(name).map_err(|error| {
                 Problem::unavailable(format!("the group {name:?} of the server's configuration: {error}"))
             })
         };
@@ -101,7 +116,7 @@ impl Accounts for KerberosAccounts {
         Account::of_domain(Kind::Person, name, &self.domain)
             .map_err(|error| Problem::unauthenticated(format!("{name:?} can't sign in here: {error}")))?;
         let groups = self.groups()?;
-        let found = self.people.account(name).map_err(told)?;
+        let found = self.people()?.account(name).map_err(told)?;
         if let Some(shut) = found.shut {
             return Err(Problem::unauthenticated(format!("{name}@{} {shut} in the domain", self.domain)));
         }
@@ -127,7 +142,7 @@ impl Accounts for KerberosAccounts {
     }
 
     fn group(&self, name: &str) -> Result<String, Problem> {
-        self.people.group(name).map(|sid| sid.to_string()).map_err(|error| match error {
+        self.people()?.group(name).map(|sid| sid.to_string()).map_err(|error| match error {
             PeopleError::Unknown(why) => Problem::not_found(why),
             other => told(other),
         })
